@@ -1,0 +1,69 @@
+//! What the changelog keeps of a draft. A draft with much evidence is stored in parts, so that a turn writes only
+//! the part that it changed. Field changes here need a new schema version (`schemas/draft.avsc`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    arrival::{Position, Timestamp},
+    correlate::effect::DraftKey,
+    evidence::Evidence,
+    mail::{Digest, Key},
+};
+
+/// One part of one draft: the value of `journal.drafts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredDraft {
+    pub record_id: String,
+    pub key: Key,
+    /// 0 is the first; the fields below `pieces` count in the first only.
+    pub part: i32,
+    pub pieces: Vec<Piece>,
+    /// When something last came, moved or was told: what the closing timers count from.
+    pub touched_at: Timestamp,
+    /// Another message was seen under this key.
+    pub reused: bool,
+    /// Where evidence of this draft has moved to.
+    pub moved_to: Vec<String>,
+    pub published: Option<Published>,
+}
+
+impl StoredDraft {
+    pub fn draft_key(&self) -> DraftKey {
+        DraftKey { record_id: self.record_id.clone(), part: self.part }
+    }
+}
+
+/// What was last published of a draft.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    pub revision: i32,
+    /// Of the record, its revision number, closing time and the originals' contents and references aside.
+    pub digest: Digest,
+    /// Which revision carried which original.
+    pub carried: Vec<Carried>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    pub sha256: Digest,
+    pub revision: i32,
+    /// Where the bytes went instead, if they did not fit the topic.
+    pub reference: Option<String>,
+}
+
+/// A piece of evidence and where it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    pub evidence: std::sync::Arc<Evidence>,
+    /// The lowest position of all copies; the time and the server are that copy's.
+    pub seen: Seen,
+    /// The journals that any of its copies came to, sorted.
+    pub journals: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Seen {
+    pub position: Position,
+    pub at: Timestamp,
+    pub server: Option<String>,
+}

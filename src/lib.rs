@@ -1,0 +1,12 @@
+//! mailjournal merges the partial journal reports of mail servers into one complete journal record a message.
+
+#![forbid(unsafe_code)]
+
+pub mod arrival;
+pub mod mail;
+pub mod evidence;
+pub mod record;
+pub mod correlate;
+pub mod turn;
+
+pub mod cli;

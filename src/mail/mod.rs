@@ -1,0 +1,10 @@
+//! What a mail is: its header fields, its parts as spans of the bytes that came, addresses, Message-IDs, and the key.
+//! Pure: bytes in, values out.
+
+pub mod address;
+pub mod digest;
+pub mod key;
+
+pub use address::{Address, AddressKind};
+pub use digest::Digest;
+pub use key::{Guard, Key};

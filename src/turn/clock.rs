@@ -1,0 +1,1 @@
+//! Two clocks (contract §4.4).

@@ -1,0 +1,1 @@
+//! Home partitions: Kafka's default (Java) partitioner.

@@ -1,0 +1,1 @@
+//! Tests without a broker: input → effects as data, and laws.
