@@ -6,3 +6,10 @@ pub const AGREEING_SENDERS_MAX: usize = 8;
 /// About how many bytes of evidence one part of a stored draft holds: large enough that nearly every draft is one part,
 /// small enough that a turn which adds one piece to a huge draft does not rewrite it.
 pub const DRAFT_PART_BYTES: usize = 64 * 1024;
+
+/// How many records one turn publishes at most; the rest stays due for the next. At about 2 KB of record each this is
+/// 20 MB beside the originals.
+pub const TURN_RECORDS_MAX: usize = 10_000;
+
+/// About how many bytes of originals one turn publishes at most: two of the largest mails, or 5,000 of 12 KB.
+pub const TURN_ORIGINAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
