@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrival;
+pub mod avro;
 pub mod mail;
 pub mod evidence;
 pub mod record;
@@ -10,3 +11,4 @@ pub mod correlate;
 pub mod turn;
 
 pub mod cli;
+pub mod limits;
