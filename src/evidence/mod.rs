@@ -1,6 +1,8 @@
 //! Bytes → what they say: one arrival becomes one [`Evidence`], or is rejected with a reason a person understands.
 //! Pure. Nothing here knows of other arrivals.
 
+pub mod original;
+
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{Address, Digest, Guard, Key};
