@@ -12,4 +12,3 @@ pub mod correlate;
 pub mod turn;
 
 pub mod cli;
-pub mod limits;
