@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod limits;
 pub mod arrival;
 pub mod avro;
 pub mod mail;
@@ -11,4 +12,3 @@ pub mod correlate;
 pub mod turn;
 
 pub mod cli;
-pub mod limits;

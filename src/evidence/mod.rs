@@ -1,6 +1,9 @@
 //! Bytes → what they say: one arrival becomes one [`Evidence`], or is rejected with a reason a person understands.
 //! Pure. Nothing here knows of other arrivals.
 
+pub mod envelope_event;
+pub mod original;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
