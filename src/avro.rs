@@ -74,7 +74,9 @@ impl Schema {
 /// Why bytes are not a value of the schema asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    #[error("the value is not Avro single-object encoding: it must begin with the bytes C3 01 and a schema's fingerprint")]
+    #[error(
+        "the value is not Avro single-object encoding: it must begin with the bytes C3 01 and a schema's fingerprint"
+    )]
     NotFramed,
     /// Written by a newer mailjournal, or by something else.
     #[error(
@@ -213,7 +215,8 @@ pub(crate) mod content {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
         if deserializer.is_human_readable() {
             let text = Option::<String>::deserialize(deserializer)?;
-            return text.map(|text| STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom)).transpose();
+            let decode = |text| STANDARD.decode(text).map_err(|error| D::Error::custom(format!("no base64: {error}")));
+            return Ok(text.map(decode).transpose()?.map(Bytes::from));
         }
         Ok(Option::<serde_bytes::ByteBuf>::deserialize(deserializer)?.map(|bytes| Bytes::from(bytes.into_vec())))
     }

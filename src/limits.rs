@@ -10,6 +10,10 @@ pub const AVRO_FIRST_BYTES: usize = 2 * 1024;
 /// Characters of a library's error that are passed on: enough to see what was wrong, not a schema's whole text.
 pub const ERROR_DETAIL_CHARS_MAX: usize = 200;
 
+/// How long one header field of a merged report may be, bytes: servers bound a header block (Exchange: 64 KiB), and a
+/// `To` of ten thousand addresses stands in the original anyway.
+pub const REPORT_HEADER_BYTES_MAX: usize = 8 * 1024;
+
 /// How many multiparts deep we look for a report's text and original, levels. Real reports need three
 /// (mixed, alternative, text); each level reads the bytes again, so this also bounds the cost.
 pub const MULTIPART_DEPTH_MAX: usize = 8;

@@ -5,6 +5,7 @@
 pub mod activity;
 pub mod ledger;
 pub mod non_delivery;
+pub mod report;
 
 use serde::{Deserialize, Serialize};
 
@@ -169,7 +170,8 @@ pub enum Expectation {
 impl JournalRecord {
     /// The value of `journal.archive`: Avro, framed.
     pub fn to_avro(&self) -> Vec<u8> {
-        let body_bytes = self.originals.iter().filter_map(|original| original.content.as_ref()).map(bytes::Bytes::len).sum();
+        let body_bytes =
+            self.originals.iter().filter_map(|original| original.content.as_ref()).map(bytes::Bytes::len).sum();
         avro::encode_sized(Schema::JournalRecord, self, body_bytes)
     }
 

@@ -1,1 +1,7 @@
 //! Tests without a broker: input → effects as data, and laws.
+
+mod avro;
+mod envelope_event;
+mod merged_report;
+mod record;
+mod samples;
