@@ -1,7 +1,18 @@
 //! Bytes → what they say: one arrival becomes one [`Evidence`], or is rejected with a reason a person understands.
 //! Pure. Nothing here knows of other arrivals.
 
+pub mod envelope_event;
+mod html;
+mod mail;
+mod notice;
 pub mod original;
+mod protection;
+mod read;
+mod report;
+mod signals;
+pub mod text;
+
+pub use read::{original_bytes, read_mail};
 
 use serde::{Deserialize, Serialize};
 
