@@ -9,10 +9,12 @@ pub mod original;
 mod protection;
 mod read;
 mod report;
+pub mod show;
 mod signals;
 pub mod text;
 
 pub use read::{original_bytes, read_mail};
+pub use show::show;
 
 use serde::{Deserialize, Serialize};
 
