@@ -208,7 +208,7 @@ fn content_by_reference_is_an_original_elsewhere() {
         (read.originals[0].place.how, read.originals[0].place.uri.as_deref()),
         (PlaceKind::Elsewhere, Some("s3://bucket/mail"))
     );
-    assert_eq!(read.flags, [Flag::OriginalByReference]);
+    assert_eq!(read.flags, []);
     assert!(content_message(&event.to_framed()).is_err());
     event.message_id = None;
     let framed = event.to_framed();
@@ -217,7 +217,7 @@ fn content_by_reference_is_an_original_elsewhere() {
     event.message_id = Some("<m@example.com>".into());
     event.content = Some(elsewhere("not a hash"));
     let read = evidence(&event);
-    assert_eq!((read.originals.len(), read.flags), (0, vec![Flag::OriginalMissing]));
+    assert_eq!((read.originals.len(), read.flags), (0, vec![]));
 }
 
 #[test]

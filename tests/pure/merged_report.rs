@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fs, process::Command};
 
 use mailjournal::{
-    evidence::{Hop, How, Role},
-    mail::headers::Head,
+    evidence::{Form, Hop, How, Kind, Role, read_mail},
+    mail::{Digest, headers::Head},
     record::{
         JournalRecord, OriginalRole,
         report::{build, build_with_what_is_here, read},
@@ -244,4 +244,56 @@ fn pythons_email_package_gets_the_originals_bytes_back() {
         let read = fs::read(folder.path().join(name).with_extension("original")).unwrap();
         assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(&content), "{name}");
     }
+}
+
+/// What our reader of journal reports, which does not look at the preamble, makes of it.
+#[test]
+fn our_own_reader_sees_the_same_envelope_and_original() {
+    for (name, content) in odd_originals().into_iter().chain(crlf_originals()) {
+        // Exchange attaches nothing empty, so an empty attachment is no original to a reader of its reports.
+        if content.trim_ascii().is_empty() {
+            continue;
+        }
+        let record = record_of(&content);
+        let evidence = read_mail(&build(&record).unwrap()).unwrap();
+        assert_eq!((evidence.kind, evidence.form), (Kind::Report, Form::Exchange), "{name}");
+        assert_eq!((evidence.sender, evidence.on_behalf_of), (record.sender, record.on_behalf_of));
+        let mut claims: BTreeMap<String, (Vec<Role>, Vec<Vec<Hop>>)> = BTreeMap::new();
+        for claim in evidence.recipients {
+            let (roles, paths) = claims.entry(claim.address.text).or_default();
+            roles.push(claim.role);
+            paths.push(claim.path);
+        }
+        for recipient in &record.recipients {
+            let (mut roles, mut paths) = claims.remove(&recipient.address).unwrap();
+            roles.dedup();
+            paths.dedup();
+            paths.retain(|path| !path.is_empty());
+            let claimed =
+                if recipient.claimed_roles.is_empty() { vec![recipient.role] } else { recipient.claimed_roles.clone() };
+            assert_eq!(roles, claimed, "{name}");
+            paths.truncate(recipient.paths.len());
+            assert_eq!(paths, recipient.paths, "{name}");
+        }
+        assert_eq!(claims.len(), 0, "{name}");
+        assert_eq!(evidence.originals.len(), 1, "{name}");
+        assert_eq!(evidence.originals[0].sha256, Digest::of(&content), "{name}");
+        if name == "plain" {
+            assert_eq!(evidence.key.as_str(), "<a@example.com>");
+            assert_eq!(evidence.flags, []);
+        }
+    }
+}
+
+#[test]
+fn our_own_reader_sees_the_decrypted_copy_and_takes_no_variant_for_an_original() {
+    let mut record = samples::record();
+    record.originals.push(original(b"From: d@example.com\r\n\r\n", OriginalRole::Decrypted));
+    record.originals.push(original(b"From: v@example.com\r\n\r\n", OriginalRole::Variant));
+    let evidence = read_mail(&build(&record).unwrap()).unwrap();
+    let seen: Vec<_> = evidence.originals.iter().map(|one| (one.sha256, one.decrypted)).collect();
+    assert_eq!(seen, [(Digest::of(MAIL), false), (record.originals[1].sha256, true)]);
+    record.originals.clear();
+    let evidence = read_mail(&build(&record).unwrap()).unwrap();
+    assert_eq!((evidence.kind, evidence.originals.len()), (Kind::Report, 0));
 }
