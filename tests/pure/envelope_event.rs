@@ -229,3 +229,19 @@ fn a_group_that_received_stays_a_claim() {
     let claim = &evidence(&event).recipients[0];
     assert_eq!((claim.what, claim.role), (RecipientKind::Group, Role::Bcc));
 }
+
+#[test]
+fn a_bounce_that_an_event_carries_is_read_as_a_notice_too() {
+    let bounce: &[u8] = b"From: postmaster@example.net\r\nMessage-ID: <n@example.net>\r\n\
+        Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
+        --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns;mx.example.net\r\n\r\n\
+        Final-Recipient: rfc822;bob@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+        --b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <a@example.com>\r\n--b--\r\n";
+    let mut event = bare();
+    (event.message_id, event.content) = (None, Some(inline(bounce)));
+    let read = evidence(&event);
+    assert_eq!((read.kind, read.key.as_str()), (Kind::EnvelopeEvent, "<n@example.net>"));
+    let notice = read.notice.unwrap();
+    assert_eq!(notice.about.as_deref(), Some("<a@example.com>"));
+    assert_eq!(notice.statuses[0].action.as_deref(), Some("failed"));
+}

@@ -123,17 +123,21 @@ fn originals() -> impl Strategy<Value = Vec<RecordedOriginal>> {
     let role = select(vec![OriginalRole::Variant, OriginalRole::Decrypted]);
     let set = proptest::collection::btree_set(bytes, 0..4);
     (set, vec((role, option::weighted(0.2, text())), 4)).prop_map(|(set, rest)| {
-        let one = |(index, (content, (role, reference))): (usize, (Vec<u8>, (OriginalRole, Option<String>)))| {
-            RecordedOriginal {
-                sha256: Digest::of(&content),
-                size: i64::try_from(content.len()).unwrap(),
-                role: if index == 0 { OriginalRole::Primary } else { role },
-                content: reference.is_none().then(|| Bytes::from(content)),
-                reference,
-            }
-        };
-        set.into_iter().zip(rest).enumerate().map(one).collect()
+        let mut originals: Vec<RecordedOriginal> =
+            set.into_iter().zip(rest).map(|(content, (role, reference))| recorded(content, role, reference)).collect();
+        originals.iter_mut().take(1).for_each(|first| first.role = OriginalRole::Primary);
+        originals
     })
+}
+
+fn recorded(content: Vec<u8>, role: OriginalRole, reference: Option<String>) -> RecordedOriginal {
+    RecordedOriginal {
+        sha256: Digest::of(&content),
+        size: i64::try_from(content.len()).unwrap(),
+        role,
+        content: reference.is_none().then(|| Bytes::from(content)),
+        reference,
+    }
 }
 
 fn evidence_entry() -> impl Strategy<Value = EvidenceEntry> {
