@@ -22,7 +22,7 @@ pub fn rules() -> Rules {
         envelopes: "journal.envelopes".into(),
         strays: "journal.strays".into(),
     };
-    Rules { timing: Timing::default(), topic_names, archive_bytes_max: None }
+    Rules { timing: Timing::default(), topic_names, archive_bytes_max: None, carry_again: false }
 }
 
 /// A correlator with its changelog, so that it can be killed and restored.

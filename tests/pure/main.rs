@@ -4,3 +4,10 @@
 mod support;
 
 mod correlation_laws;
+
+mod avro;
+mod corpus;
+mod envelope_event;
+mod merged_report;
+mod record;
+mod samples;
