@@ -9,4 +9,6 @@ pub mod record;
 pub mod correlate;
 pub mod turn;
 
+pub mod limits;
+pub mod settings;
 pub mod cli;
