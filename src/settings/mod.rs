@@ -18,7 +18,7 @@ use crate::{
     limits::TOPIC_NAME_CHARS_MAX,
     turn::{ArchiveFormat, Output},
 };
-use keys::CLIENT_PREFIX;
+use keys::{CLIENT_PREFIX, Key};
 use typed::{Typed, TypedSettings};
 
 /// What every command works with.
@@ -29,7 +29,7 @@ pub struct Settings {
     pub timing: Timing,
     pub archive_format: ArchiveFormat,
     /// The Schema Registry: accepted so that a file can say it, but `run` refuses it until it can honour it.
-    pub registry_url: Option<String>,
+    pub registry_url: Option<Url>,
     pub telemetry: TelemetrySettings,
     pub turn: TurnSettings,
 }
@@ -57,6 +57,22 @@ impl ClientProperties {
 impl fmt::Debug for ClientProperties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.0.iter().map(|(name, value)| (name, show::masked(name, value)))).finish()
+    }
+}
+
+/// An http or https URL. Its `Debug` shows no user and no password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url(String);
+
+impl Url {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", show::masked("", &self.0))
     }
 }
 
@@ -268,7 +284,7 @@ impl Checker<'_> {
             topics: self.topics(),
             timing: self.timing(),
             archive_format: self.text("archive.format", values::archive_format),
-            registry_url: self.text("registry.url", values::url),
+            registry_url: self.text("registry.url", values::url).map(Url),
             telemetry: TelemetrySettings { listen: self.text("telemetry.listen", values::listen) },
             turn: TurnSettings {
                 length: self.text("turn.length", values::turn_length),
@@ -276,6 +292,16 @@ impl Checker<'_> {
                 recent_bytes_max: self.text("turn.recent", values::recent_bytes),
             },
         }
+    }
+
+    fn default(&self, key: &'static Key) -> &str {
+        if key.name == "kafka.instance" { self.host.unwrap_or("mailjournal") } else { key.default }
+    }
+
+    fn typed_or_default(&self, name: &'static str) -> Typed {
+        let key = keys::find(name).expect("every key read is in the catalogue");
+        let default = || Typed { text: self.default(key).to_owned(), other_type: None, origin: Origin::Default };
+        self.typed.values.get(name).cloned().unwrap_or_else(default)
     }
 
     fn text<T>(&mut self, name: &'static str, meaning: fn(&str) -> Option<T>) -> T {
@@ -288,9 +314,7 @@ impl Checker<'_> {
 
     fn value<T>(&mut self, name: &'static str, is_number: bool, meaning: fn(&str) -> Option<T>) -> T {
         let key = keys::find(name).expect("every key read is in the catalogue");
-        let default = if name == "kafka.instance" { self.host.unwrap_or("mailjournal") } else { key.default };
-        let default = Typed { text: default.to_owned(), other_type: None, origin: Origin::Default };
-        let typed = self.typed.values.get(name).cloned().unwrap_or_else(|| default.clone());
+        let typed = self.typed_or_default(name);
         let right_type = match typed.other_type {
             None => !is_number || !matches!(typed.origin, Origin::File { .. }),
             Some(other) => is_number && other == "a number",
@@ -305,7 +329,7 @@ impl Checker<'_> {
             let (expected, example) = (key.expected, key.example);
             let text = format!("`{name}`: expected {expected}, like {quote}{example}{quote}; found {found}");
             self.typed.errors.push(SettingsError { origin: typed.origin.clone(), text });
-            meaning(&default.text).expect("every default passes its own check")
+            meaning(self.default(key)).expect("every default passes its own check")
         });
         self.effective.push(Effective::new(name, is_number, &typed));
         value
@@ -372,25 +396,28 @@ impl Checker<'_> {
 
     fn timing(&mut self) -> Timing {
         let errors = self.typed.errors.len();
-        let waits: Vec<(&'static str, Duration)> =
-            keys::WAITS.map(|name| (name, self.text(name, values::wait))).to_vec();
-        let sound = self.typed.errors.len() == errors;
-        for pair in waits.windows(2) {
-            let [(shorter, short), (longer, long)] = pair else { continue };
-            if sound && short > long {
-                let text = format!(
-                    "{long:?} is shorter than `{shorter}`, which is {short:?}; \
-                     settle ≤ quiet ≤ patience ≤ remember must hold"
-                );
-                self.error(longer, &text);
+        let waits = keys::WAITS.map(|name| self.text(name, values::wait));
+        if self.typed.errors.len() == errors {
+            self.check_order(waits);
+        }
+        let [settle, quiet, patience, remember] = waits;
+        Timing { settle, quiet, patience, remember }
+    }
+
+    fn check_order(&mut self, waits: [Duration; 4]) {
+        for (index, pair) in waits.windows(2).enumerate() {
+            let (shorter, longer) = (keys::WAITS[index], keys::WAITS[index + 1]);
+            if pair[0] > pair[1] {
+                let (short, long) = (self.typed_or_default(shorter).text, self.typed_or_default(longer).text);
+                let rule = "settle ≤ quiet ≤ patience ≤ remember must hold";
+                self.error(longer, &format!("{long} is shorter than `{shorter}`, which is {short}; {rule}"));
             }
         }
-        Timing { settle: waits[0].1, quiet: waits[1].1, patience: waits[2].1, remember: waits[3].1 }
     }
 
     /// Notes an error about a key whose value is right by itself.
     fn error(&mut self, name: &'static str, text: &str) {
-        let origin = self.typed.values.get(name).map_or(Origin::Default, |typed| typed.origin.clone());
+        let origin = self.typed_or_default(name).origin;
         self.typed.errors.push(SettingsError { origin, text: format!("`{name}`: {text}") });
     }
 }

@@ -74,6 +74,7 @@ impl TypedSettings {
                     origin: place(key.span().start),
                     text: format!("`{name}` is a section: write [{name}] and its keys below"),
                 }),
+                DeValue::Table(_) => self.errors.push(unknown_section(&name, place(key.span().start))),
                 _ => self.errors.push(unknown_key(&name, place(key.span().start))),
             }
         }
@@ -123,6 +124,15 @@ fn belongs_to_others(rest: &str) -> bool {
     let is_port = words.last() == Some(&"PORT")
         || words.windows(2).any(|pair| pair[0] == "PORT" && pair[1].bytes().all(|byte| byte.is_ascii_digit()));
     ["CONFIG", "CORPUS"].contains(&rest) || rest.starts_with("TEST_") || is_service || is_port
+}
+
+fn unknown_section(name: &str, origin: Origin) -> SettingsError {
+    let sections = KEYS.iter().filter_map(|key| key.name.split_once('.')).map(|(section, _)| section);
+    let hint = match keys::nearest(name, sections) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`mailjournal config show` lists all keys".into(),
+    };
+    SettingsError { origin, text: format!("there is no section `{name}`; {hint}") }
 }
 
 fn unknown_key(name: &str, origin: Origin) -> SettingsError {
