@@ -1,6 +1,6 @@
 //! One thin file a subcommand: arguments and settings in, an exit code out.
 //!
-//! A subcommand is a type that derives [`clap::Args`], has a [`Command`] of its name, and a
+//! A subcommand is a type that derives [`clap::Args`], has a `Command` of its name, and a
 //! `run(self, context: &Context) -> Result<(), Failure>`. It prints through [`Context::print`] and [`Context::write`],
 //! never with `println!`, which panics when the reader of a pipe has gone.
 

@@ -2,3 +2,4 @@
 
 mod settings;
 mod cli;
+mod house;
