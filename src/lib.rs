@@ -69,8 +69,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod limits;
+
 // The rooms: pure, each knowing only those above it.
 pub mod arrival;
+pub mod avro;
 pub mod mail;
 pub mod evidence;
 pub mod record;
@@ -78,6 +81,5 @@ pub mod correlate;
 pub mod turn;
 
 // The shells and what they share.
-pub mod limits;
 pub mod settings;
 pub mod cli;
