@@ -3,3 +3,7 @@
 mod settings;
 mod cli;
 mod house;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod correlation_laws;
