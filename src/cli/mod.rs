@@ -5,6 +5,7 @@
 //! never with `println!`, which panics when the reader of a pipe has gone.
 
 mod config;
+mod report;
 
 use std::{
     fmt::Display,
@@ -56,12 +57,14 @@ enum LogFormat {
 #[derive(Subcommand)]
 enum Command {
     Config(config::Config),
+    Report(report::Report),
 }
 
 impl Command {
     fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Command::Config(command) => command.run(context),
+            Command::Report(command) => command.run(context),
         }
     }
 }
