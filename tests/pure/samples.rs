@@ -106,6 +106,7 @@ pub fn draft() -> StoredDraft {
         part: 0,
         pieces: vec![piece(evidence(), text("ex2.example.com")), piece(bare, None)],
         touched_at: Timestamp(1_736_157_601_000),
+        open: true,
         reused: true,
         moved_to: vec!["<a@example.com>#1111111111111111".into()],
         published: Some(Published {
