@@ -13,6 +13,7 @@
 use std::{
     borrow::Cow,
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    path::Path,
 };
 
 /// Bytes of a file: from `start`, `length` of them.
@@ -40,6 +41,20 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub fn is_mbox(beginning: &[u8]) -> bool {
     let beginning = beginning.strip_prefix(BYTE_ORDER_MARK).unwrap_or(beginning);
     beginning.starts_with(b"From ")
+}
+
+/// Where the mails of a file lie, and whether it is an mbox. Any file is one mail unless it begins with a From_ line; a
+/// file named `….eml` is one mail even then, behind that line.
+pub fn mails_of<F: Read + Seek>(path: &Path, file: &mut F) -> io::Result<(bool, Vec<Span>)> {
+    let size = file.seek(SeekFrom::End(0))?;
+    let named = |extension: &str| path.extension().is_some_and(|given| given.eq_ignore_ascii_case(extension));
+    let first_line = line_at(file, 0)?;
+    match is_mbox(&first_line) {
+        true if named("eml") => Ok((false, vec![Span::between(first_line.len() as u64, size)])),
+        true => Ok((true, split(file)?)),
+        false if size == 0 && named("mbox") => Ok((true, Vec::new())),
+        false => Ok((false, vec![Span::between(0, size)])),
+    }
 }
 
 /// The mails of an mbox file, in its order.
@@ -204,7 +219,7 @@ fn split_by_content_length<F: Read + Seek>(file: &mut F) -> io::Result<Option<Ve
     while at < size {
         let Some((start, end)) = mail_by_content_length(file, at, size)? else { return Ok(None) };
         spans.push(Span::between(start, end));
-        let separator = header_line(file, end)?;
+        let separator = line_at(file, end)?;
         at = match separator.as_slice() {
             b"\n" | b"\r\n" => end + separator.len() as u64,
             _ => end,
@@ -215,7 +230,7 @@ fn split_by_content_length<F: Read + Seek>(file: &mut F) -> io::Result<Option<Ve
 
 /// Start and end of the mail whose From_ line is at `at`, if a `Content-Length` tells.
 fn mail_by_content_length<F: Read + Seek>(file: &mut F, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
-    let from_line = header_line(file, at)?;
+    let from_line = line_at(file, at)?;
     let first = at == 0 && is_mbox(&from_line);
     if !from_line.ends_with(b"\n") || !(first || is_from_line(&from_line)) {
         return Ok(None);
