@@ -4,6 +4,7 @@
 
 pub mod limits;
 pub mod arrival;
+pub mod avro;
 pub mod mail;
 pub mod evidence;
 pub mod record;
@@ -11,3 +12,4 @@ pub mod correlate;
 pub mod turn;
 
 pub mod cli;
+pub mod limits;
