@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod record;
 pub mod correlate;
 pub mod turn;
+pub mod files;
 
 pub mod cli;
 pub mod limits;

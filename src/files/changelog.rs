@@ -42,14 +42,15 @@ impl Changelog {
         number: u64,
         committed: u64,
         compact_bytes_min: u64,
-        mut restore: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), FilesError>,
+        mut restore: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<Changelog, FilesError> {
         let file = disk.open_append(Changelog::path(state, number), committed)?;
         let mut log = Changelog { file, number, live: HashMap::new(), live_bytes: 0, compact_bytes_min };
         let path = log.file.path.clone();
         for_each_entry(&path, committed, |key, value| {
             log.count(key, value);
-            restore(key, value)
+            restore(key, value);
+            Ok(())
         })?;
         Ok(log)
     }

@@ -7,13 +7,15 @@ use super::{
     changelog::COMPACT_BYTES_MIN,
     disk::{Disk, Fault},
     index::{Cursor, Index},
-    read::Reader,
-    write::{Opened, Opening, Writer},
+    read::{Read, Reader},
+    write::{self, Opened, Opening, Writer},
 };
 use crate::{
     arrival::{Arrival, Input, Timestamp},
     correlate::{Rules, Timing, TopicNames},
-    turn::{self, ArchiveFormat, Encoding, Outgoing, Output, Tasks, TurnRules},
+    evidence::Rejection,
+    record::{Disposition, LedgerRow},
+    turn::{self, ArchiveFormat, Encoding, Order, Outgoing, Tasks, TurnOutput, TurnRules, publish},
 };
 
 /// How to collate.
@@ -71,7 +73,8 @@ pub fn collate(
         return Err(FilesError::Usage("no input: name folders of mails, mbox files or mails".into()));
     }
     let index = Index::build(inputs, out, &manner(&options), report)?;
-    let mut tasks = Tasks::new(turn_rules(&options));
+    let rules = turn_rules(&options);
+    let mut tasks = Tasks::new(rules.clone());
     tasks.assign(PARTITION);
     let disk = Disk { durable: options.durable, fault: options.fault.take() };
     let opening = Opening {
@@ -80,19 +83,18 @@ pub fn collate(
         archive_format: options.archive_format,
         compact_bytes_min: options.compact_bytes_min,
     };
-    let restore = |key: &[u8], value: Option<&[u8]>| {
-        tasks.restore(PARTITION, key, value).map_err(|error| FilesError::Failed(error.to_string()))
-    };
+    let restore = |key: &[u8], value: Option<&[u8]>| tasks.restore(PARTITION, key, value);
     let writer = match Writer::open(&opening, disk, restore)? {
         Opened::Finished(summary) => return Ok(Summary { already_done: true, ..summary }),
         Opened::Writing(writer) => writer,
     };
-    tasks.restored(PARTITION);
+    tasks.restored(PARTITION).map_err(|error| FilesError::Failed(error.to_string()))?;
     let bytes_total = index.bytes();
     let mut run = Run {
         cursor: writer.commit.read,
         now: writer.commit.now,
         reader: Reader::new(index, options.mboxrd),
+        rules,
         tasks,
         writer: *writer,
         options,
@@ -115,6 +117,7 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
     TurnRules {
         rules: Rules { timing: options.timing, topic_names, archive_bytes_max: None },
         partitions: 1,
+        order: Order::PerPartition,
         encoding: Encoding::Json,
         archive_format: options.archive_format,
         recent_bytes_max: RECENT_BYTES_MAX,
@@ -126,11 +129,35 @@ fn manner(options: &CollateOptions) -> String {
     format!("{:?} {:?} mboxrd={}", options.timing, options.archive_format, options.mboxrd)
 }
 
+/// The arrivals of one turn.
+#[derive(Default)]
+struct Batch {
+    arrivals: Vec<Arrival>,
+    /// Lines that are no envelope events.
+    rejected: Vec<(Arrival, Rejection)>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn has_room(&self) -> bool {
+        self.arrivals.len() + self.rejected.len() < TURN_ARRIVALS_MAX && self.bytes < TURN_BYTES_MAX
+    }
+
+    fn push(&mut self, read: Read) {
+        self.bytes += read.arrival.bytes.len();
+        match read.rejection {
+            Some(rejection) => self.rejected.push((read.arrival, rejection)),
+            None => self.arrivals.push(read.arrival),
+        }
+    }
+}
+
 struct Run<'a> {
     cursor: Cursor,
     /// How far time has run.
     now: Timestamp,
     reader: Reader,
+    rules: TurnRules,
     tasks: Tasks,
     writer: Writer,
     options: CollateOptions,
@@ -144,9 +171,9 @@ impl Run<'_> {
     fn to_the_end(&mut self) -> Result<(), FilesError> {
         while let Some(floor) = self.reader.index.floor(self.cursor) {
             self.run_time(floor)?;
-            let arrivals = self.next_arrivals(floor)?;
-            self.arrivals_uncommitted += arrivals.len() as u64;
-            self.take(arrivals)?;
+            let batch = self.next_batch(floor)?;
+            self.arrivals_uncommitted += (batch.arrivals.len() + batch.rejected.len()) as u64;
+            self.take(batch)?;
             self.commit_if_due()?;
             self.tell(Stage::Reading);
         }
@@ -166,26 +193,47 @@ impl Run<'_> {
     }
 
     /// The arrivals of one turn: while it lasts, nothing falls due before the time of what is still unread.
-    fn next_arrivals(&mut self, floor: Timestamp) -> Result<Vec<Arrival>, FilesError> {
-        let mut arrivals = Vec::new();
-        let mut bytes = 0;
+    fn next_batch(&mut self, floor: Timestamp) -> Result<Batch, FilesError> {
+        let mut batch = Batch::default();
         let mut due = self.tasks.poll_deadline().unwrap_or(Timestamp(i64::MAX));
         let mut floor = Some(floor);
-        while arrivals.len() < TURN_ARRIVALS_MAX && bytes < TURN_BYTES_MAX && floor.is_some_and(|floor| floor < due) {
-            let Some(arrival) = self.reader.next(&mut self.cursor)? else { break };
-            due = due.min(arrival.at.plus(self.options.timing.settle).max(Timestamp(arrival.at.0.saturating_add(1))));
-            bytes += arrival.bytes.len();
-            arrivals.push(arrival);
+        while batch.has_room() && floor.is_some_and(|floor| floor < due) {
+            let Some(read) = self.reader.next(&mut self.cursor)? else { break };
+            let settled = read.arrival.at.plus(self.options.timing.settle);
+            due = due.min(settled.max(Timestamp(read.arrival.at.0.saturating_add(1))));
+            batch.push(read);
             floor = self.reader.index.floor(self.cursor);
         }
-        self.bytes_read += bytes as u64;
-        Ok(arrivals)
+        self.bytes_read += batch.bytes as u64;
+        Ok(batch)
     }
 
     /// A turn that takes arrivals in; no time passes in it.
-    fn take(&mut self, arrivals: Vec<Arrival>) -> Result<(), FilesError> {
-        let latest = arrivals.iter().map(|arrival| arrival.at).max().unwrap_or(self.now);
-        self.turn(arrivals, self.now.max(latest), false)
+    fn take(&mut self, batch: Batch) -> Result<(), FilesError> {
+        let latest = batch.arrivals.iter().map(|arrival| arrival.at).max().unwrap_or(self.now);
+        self.turn(batch.arrivals, self.now.max(latest), false)?;
+        for (arrival, rejection) in &batch.rejected {
+            self.reject(arrival, rejection)?;
+        }
+        Ok(())
+    }
+
+    /// A line that is no envelope event never becomes Avro, so no turn can take it.
+    fn reject(&mut self, arrival: &Arrival, rejection: &Rejection) -> Result<(), FilesError> {
+        let row = LedgerRow {
+            topic: ENVELOPES_TOPIC.to_owned(),
+            partition: PARTITION,
+            offset: arrival.position.offset,
+            disposition: Disposition::Rejected,
+            record_id: None,
+            reason: Some(rejection.to_string()),
+            source: arrival.source.clone(),
+        };
+        let mut output = TurnOutput::default();
+        output.outgoing.push(publish::rejected(arrival, rejection, ENVELOPES_TOPIC));
+        publish::ledger(vec![row], &self.rules, &mut output);
+        self.count(&turn::Counts { arrivals: 1, rejected: 1, ..turn::Counts::default() });
+        output.outgoing.iter().try_for_each(|outgoing| self.write(outgoing))
     }
 
     /// One turn, written but not yet committed. Only where everything up to `wall` has been read is any input at its
@@ -199,22 +247,23 @@ impl Run<'_> {
         let output = self.tasks.turn(arrivals, &progress, wall, &mut self.reader);
         self.reader.check()?;
         if output.counts.lost > 0 {
-            return Err(FilesError::Failed("an input file changed while it was read: begin again with a new --out".into()));
+            return Err(FilesError::Failed(
+                "an input file changed while it was read: begin again with a new --out".into(),
+            ));
         }
         self.count(&output.counts);
-        for outgoing in &output.outgoing {
-            let told = self.with_line(outgoing)?;
-            self.writer.write(told.as_ref().unwrap_or(outgoing), &self.reader.index)?;
-        }
-        Ok(())
+        output.outgoing.iter().try_for_each(|outgoing| self.write(outgoing))
     }
 
-    /// A rejected envelope event is kept as it came, as a line of JSON, with what is wrong with that line.
-    fn with_line(&mut self, outgoing: &Outgoing) -> Result<Option<Outgoing>, FilesError> {
-        if outgoing.output != Output::Rejected {
-            return Ok(None);
+    fn write(&mut self, outgoing: &Outgoing) -> Result<(), FilesError> {
+        // What is rejected is kept as it came: an envelope event as its line, not as the Avro made of it.
+        if let Some(position) = write::rejected_position(outgoing).filter(|position| position.input == Input::Envelopes)
+            && let Some(entry) = self.reader.index.entry(position).copied()
+        {
+            let line = Outgoing { value: Some(self.reader.raw(&entry)?), ..outgoing.clone() };
+            return self.writer.write(&line, &self.reader.index);
         }
-        self.reader.rejected_line(outgoing)
+        self.writer.write(outgoing, &self.reader.index)
     }
 
     fn count(&mut self, counts: &turn::Counts) {

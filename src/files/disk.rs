@@ -44,7 +44,7 @@ impl Disk {
     }
 
     pub fn create_folder(&mut self, path: &Path) -> Result<(), FilesError> {
-        self.attempt(Change::Folder, path, fs::create_dir_all)
+        self.attempt(Change::Folder, path, |path| fs::create_dir_all(path))
     }
 
     /// Writes a file whole or not at all: under `scratch` first.

@@ -76,9 +76,15 @@ pub struct Index {
 
 impl Index {
     /// Finds all arrivals of `paths`. `manner` is what else decides the output.
-    pub fn build(paths: &[PathBuf], out: &Path, manner: &str, tell: &mut dyn FnMut(Progress)) -> Result<Index, FilesError> {
+    pub fn build(
+        paths: &[PathBuf],
+        out: &Path,
+        manner: &str,
+        tell: &mut dyn FnMut(Progress),
+    ) -> Result<Index, FilesError> {
         let found = walk(paths, out)?;
-        let mut builder = Builder { index: Index { skipped: found.skipped, ..Index::default() }, hash: Sha256::new(), tell };
+        let mut builder =
+            Builder { index: Index { skipped: found.skipped, ..Index::default() }, hash: Sha256::new(), tell };
         builder.hash.update(manner);
         for source in found.sources {
             builder.take(source)?;
@@ -211,7 +217,8 @@ impl Builder<'_> {
                 Some(at) => Some(Timestamp(at)),
                 None => self.newest_received(&mut self.open(file)?, file, &[span])?[0],
             };
-            let length = u32::try_from(line.bytes.len()).map_err(|_| listed::bad_line(list, line.number, "it is too long"))?;
+            let length =
+                u32::try_from(line.bytes.len()).map_err(|_| listed::bad_line(list, line.number, "it is too long"))?;
             mails.push(FoundMail { file, span, at, told: Some(Told { file: list_file, length, start: line.start }) });
             Ok(())
         })
@@ -236,7 +243,8 @@ impl Builder<'_> {
         list: &Path,
         number: u64,
     ) -> Result<usize, FilesError> {
-        let path = [folder.join(name), folder.join(listed::without_offset(name).0)].into_iter().find(|path| path.is_file());
+        let path =
+            [folder.join(name), folder.join(listed::without_offset(name).0)].into_iter().find(|path| path.is_file());
         let Some(path) = path else {
             let why = format!("it names {name}, which is not there: put the file back, or take the line out");
             return Err(listed::bad_line(list, number, &why));
@@ -261,7 +269,12 @@ impl Builder<'_> {
     }
 
     /// When each mail came, as its newest `Received:` says.
-    fn newest_received(&self, handle: &mut File, file: u32, spans: &[Span]) -> Result<Vec<Option<Timestamp>>, FilesError> {
+    fn newest_received(
+        &self,
+        handle: &mut File,
+        file: u32,
+        spans: &[Span],
+    ) -> Result<Vec<Option<Timestamp>>, FilesError> {
         let time = |span: &Span| Ok(listed::newest_received_at(&mbox::header_block(handle, *span)?));
         let times: Result<_, std::io::Error> = spans.iter().map(time).collect();
         times.map_err(|error| cannot_read(&self.index.files[file as usize].path, &error))
@@ -295,12 +308,14 @@ impl Builder<'_> {
     fn add_file(&mut self, path: PathBuf, handle: &File, holds_many: bool) -> Result<u32, FilesError> {
         let meta = handle.metadata().map_err(|error| cannot_read(&path, &error))?;
         let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        for part in [path.as_os_str().as_encoded_bytes(), &meta.len().to_be_bytes(), &modified.as_nanos().to_be_bytes()] {
+        for part in [path.as_os_str().as_encoded_bytes(), &meta.len().to_be_bytes(), &modified.as_nanos().to_be_bytes()]
+        {
             self.hash.update((part.len() as u64).to_be_bytes());
             self.hash.update(part);
         }
-        let number = u32::try_from(self.index.files.len())
-            .map_err(|_| FilesError::Failed("there are more than 4,294,967,295 input files: collate them in parts".into()))?;
+        let number = u32::try_from(self.index.files.len()).map_err(|_| {
+            FilesError::Failed("there are more than 4,294,967,295 input files: collate them in parts".into())
+        })?;
         self.index.files.push(InputFile { path, holds_many });
         Ok(number)
     }

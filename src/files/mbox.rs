@@ -69,7 +69,8 @@ pub fn split<F: Read + Seek>(file: &mut F) -> io::Result<Vec<Span>> {
 /// Undoes mboxrd quoting: one `>` less before each line that is `From ` behind any number of them.
 pub fn unquote(mail: &[u8]) -> Cow<'_, [u8]> {
     let quoted = |line: &[u8]| {
-        line.first() == Some(&b'>') && line.iter().position(|b| *b != b'>').is_some_and(|at| line[at..].starts_with(b"From "))
+        line.first() == Some(&b'>')
+            && line.iter().position(|b| *b != b'>').is_some_and(|at| line[at..].starts_with(b"From "))
     };
     let mut plain = Vec::new();
     let mut copied = 0;
@@ -238,7 +239,9 @@ fn mail_by_content_length<F: Read + Seek>(file: &mut F, at: u64, size: u64) -> i
     let start = at + from_line.len() as u64;
     let header = header_block(file, Span::between(start, size))?;
     let length = header.split(|byte| *byte == b'\n').find_map(content_length);
-    let Some(end) = length.and_then(|length| (start + header.len() as u64).checked_add(length)) else { return Ok(None) };
+    let Some(end) = length.and_then(|length| (start + header.len() as u64).checked_add(length)) else {
+        return Ok(None);
+    };
     Ok((end <= size).then_some((start, end)))
 }
 
@@ -249,7 +252,7 @@ fn content_length(line: &[u8]) -> Option<u64> {
 }
 
 /// The line at `at`, cut after `LINE_PREFIX_BYTES`.
-fn header_line<F: Read + Seek>(file: &mut F, at: u64) -> io::Result<Vec<u8>> {
+fn line_at<F: Read + Seek>(file: &mut F, at: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(at))?;
     let mut line = Vec::new();
     file.by_ref().take(LINE_PREFIX_BYTES as u64).read_to_end(&mut line)?;

@@ -1,8 +1,9 @@
 //! Reads arrivals: their bytes only when their turn comes, and again when a record wants its original.
 
 use std::{
+    borrow::Cow,
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::{Read as _, Seek as _, SeekFrom},
 };
 
 use bytes::Bytes;
@@ -15,9 +16,16 @@ use super::{
 };
 use crate::{
     arrival::{Arrival, Format, Input, Position},
-    evidence::envelope_event::EnvelopeEvent,
+    evidence::{Rejection, envelope_event::EnvelopeEvent},
     turn::Bodies,
 };
+
+/// An arrival as read.
+pub struct Read {
+    pub arrival: Arrival,
+    /// Why it is rejected before any turn: it is no envelope event.
+    pub rejection: Option<Rejection>,
+}
 
 /// The input, opened.
 pub struct Reader {
@@ -36,7 +44,7 @@ impl Reader {
     }
 
     /// The next arrival at a cursor, which moves behind it.
-    pub fn next(&mut self, cursor: &mut Cursor) -> Result<Option<Arrival>, FilesError> {
+    pub fn next(&mut self, cursor: &mut Cursor) -> Result<Option<Read>, FilesError> {
         let Some((position, entry)) = self.index.next(cursor) else { return Ok(None) };
         let told = match entry.told {
             None => listed::Listed::default(),
@@ -45,21 +53,20 @@ impl Reader {
                 listed::parse(&bytes).map_err(|_| self.changed(line.file))?
             }
         };
-        Ok(Some(Arrival {
+        let (bytes, rejection) = self.arrival_bytes(position, &entry)?;
+        let arrival = Arrival {
             position,
             origin: position,
-            format: match position.input {
-                Input::Envelopes => Format::EnvelopeEvent,
-                Input::Reports | Input::Strays => Format::Mail,
-            },
+            format: if position.input == Input::Envelopes { Format::EnvelopeEvent } else { Format::Mail },
             at: entry.at,
             server: told.server,
             journal_recipients: told.journal_recipients.unwrap_or_default(),
-            bytes: self.arrival_bytes(position, &entry)?,
+            bytes,
             key: told.key.map(Bytes::from),
             headers: Vec::new(),
             source: Some(self.index.source(&entry)),
-        }))
+        };
+        Ok(Some(Read { arrival, rejection }))
     }
 
     /// The bytes as they lie in their file.
@@ -72,19 +79,22 @@ impl Reader {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// What the correlator is handed: a mail, or an envelope event framed; of a line that is none, the line.
-    fn arrival_bytes(&mut self, position: Position, entry: &Entry) -> Result<Bytes, FilesError> {
+    /// What a turn is handed: a mail, or an envelope event framed; of a line that is none, the line, and why.
+    fn arrival_bytes(&mut self, position: Position, entry: &Entry) -> Result<(Bytes, Option<Rejection>), FilesError> {
         let bytes = self.raw(entry)?;
         if position.input == Input::Envelopes {
-            return Ok(EnvelopeEvent::from_json(&bytes).map_or(bytes, |event| event.to_framed()));
+            return Ok(match EnvelopeEvent::from_json(&bytes) {
+                Ok(event) => (event.to_framed(), None),
+                Err(rejection) => (bytes, Some(rejection)),
+            });
         }
         if self.mboxrd && self.index.files[entry.file as usize].holds_many {
             return Ok(match mbox::unquote(&bytes) {
-                std::borrow::Cow::Borrowed(_) => bytes,
-                std::borrow::Cow::Owned(plain) => plain.into(),
+                Cow::Borrowed(_) => (bytes, None),
+                Cow::Owned(plain) => (plain.into(), None),
             });
         }
-        Ok(bytes)
+        Ok((bytes, None))
     }
 
     fn span(&mut self, file: u32, span: Span) -> Result<Vec<u8>, FilesError> {
@@ -115,8 +125,9 @@ impl Reader {
 impl Bodies for Reader {
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
         let fetch_one = |position: &Position| {
-            let entry = *self.index.entry(*position).ok_or_else(|| format!("{position:?} is no arrival of this input"))?;
-            self.arrival_bytes(*position, &entry).map_err(|error| {
+            let entry =
+                *self.index.entry(*position).ok_or_else(|| format!("{position:?} is no arrival of this input"))?;
+            self.arrival_bytes(*position, &entry).map(|(bytes, _)| bytes).map_err(|error| {
                 let why = error.to_string();
                 self.failure.get_or_insert(error);
                 why

@@ -45,7 +45,9 @@ pub fn walk(paths: &[PathBuf], out: &Path) -> Result<Found, FilesError> {
         }
         if out.starts_with(resolved(&path)) {
             let (out, path) = (out.display(), path.display());
-            return Err(FilesError::Usage(format!("--out {out} lies within the input {path}: name a folder outside it")));
+            return Err(FilesError::Usage(format!(
+                "--out {out} lies within the input {path}: name a folder outside it"
+            )));
         }
         walk_source(path, &mut found)?;
     }
@@ -54,7 +56,10 @@ pub fn walk(paths: &[PathBuf], out: &Path) -> Result<Found, FilesError> {
 
 fn cannot_name(path: &Path, error: &io::Error) -> FilesError {
     if error.kind() == io::ErrorKind::NotFound {
-        return FilesError::Usage(format!("{} is not there: name folders of mails, mbox files or mails", path.display()));
+        return FilesError::Usage(format!(
+            "{} is not there: name folders of mails, mbox files or mails",
+            path.display()
+        ));
     }
     cannot_read(path, error)
 }
@@ -63,7 +68,9 @@ fn single(path: PathBuf) -> Result<Source, FilesError> {
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
     if path.file_name() == Some(OsStr::new(ARRIVALS)) {
         let (path, folder) = (path.display(), folder.display());
-        return Err(FilesError::Usage(format!("{path} describes the mails beside it: name the folder \"{folder}\" instead")));
+        return Err(FilesError::Usage(format!(
+            "{path} describes the mails beside it: name the folder \"{folder}\" instead"
+        )));
     }
     if path.extension() == Some(OsStr::new("jsonl")) {
         return Ok(Source { folder, envelopes: Some(path), ..Source::default() });
@@ -87,7 +94,9 @@ fn walk_folder(folder: &Path, source: &mut Source, found: &mut Found) -> Result<
     }
     for (path, kind) in entries(folder)? {
         match kind {
-            Kind::Folder if path.join(ARRIVALS).is_file() || path.join(ENVELOPES).is_file() => walk_source(path, found)?,
+            Kind::Folder if path.join(ARRIVALS).is_file() || path.join(ENVELOPES).is_file() => {
+                walk_source(path, found)?
+            }
             Kind::Folder => walk_folder(&path, source, found)?,
             Kind::File if path.parent() == Some(folder) && is_list(&path, source) => {}
             Kind::File => source.mails.push(path),

@@ -2,6 +2,7 @@
 //! place. What lies behind those lengths is cut off by whoever goes on.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FilesError, Summary, cannot_read,
+    ENVELOPES_TOPIC, FilesError, Summary, cannot_read,
     changelog::Changelog,
     disk::{AppendFile, Disk},
     index::{Cursor, Index},
@@ -91,7 +92,7 @@ impl Writer {
     pub fn open(
         opening: &Opening<'_>,
         mut disk: Disk,
-        restore: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), FilesError>,
+        restore: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<Opened, FilesError> {
         let folder = opening.folder;
         let state = state_folder(folder);
@@ -152,32 +153,26 @@ impl Writer {
     }
 
     fn write_line(&mut self, output: Output, line: &[u8]) -> Result<(), FilesError> {
-        let number = LINES.iter().position(|(of, _)| *of == output).expect("every output but drafts and strays has its file");
+        let number =
+            LINES.iter().position(|(of, _)| *of == output).expect("every output but drafts and strays has its file");
         self.uncommitted_bytes += line.len() as u64 + 1;
         self.files[number].append(&mut self.disk, &[line.trim_ascii_end(), b"\n"])
     }
 
     /// A rejected arrival: its bytes as a file, the why and where as a line.
     fn write_rejected(&mut self, outgoing: &Outgoing, bytes: &[u8], index: &Index) -> Result<(), FilesError> {
-        let header = |name: &str| {
-            let found = outgoing.headers.iter().find(|(key, _)| key == name);
-            found.map_or_else(String::new, |(_, value)| String::from_utf8_lossy(value).into_owned())
-        };
-        let (topic, offset) = (header("topic"), header("offset"));
-        let number = |text: String| text.parse::<i64>().unwrap_or(-1);
-        let envelope = topic == super::ENVELOPES_TOPIC;
-        let name = format!("{topic}-{offset}.{}", if envelope { "json" } else { "eml" });
-        let position = Position {
-            input: if envelope { Input::Envelopes } else { Input::Reports },
-            partition: 0,
-            offset: number(offset),
-        };
+        let text = |name: &str| header(outgoing, name).map(|text| text.into_owned()).unwrap_or_default();
+        let position = rejected_position(outgoing);
+        let offset = position.map_or(-1, |position| position.offset);
+        let topic = text("topic");
+        let extension = if topic == ENVELOPES_TOPIC { "json" } else { "eml" };
+        let name = format!("{topic}-{offset}.{extension}");
         let line = RejectedLine {
-            partition: number(header("partition")),
-            offset: position.offset,
-            reason: header("reason"),
-            detail: header("detail"),
-            source: index.entry(position).map(|entry| index.source(entry)),
+            partition: position.map_or(-1, |position| position.partition),
+            offset,
+            reason: text("reason"),
+            detail: text("detail"),
+            source: position.and_then(|position| index.entry(position)).map(|entry| index.source(entry)),
             file: format!("rejected/{name}"),
             topic,
         };
@@ -249,10 +244,25 @@ impl Writer {
     }
 }
 
+/// Where a rejected arrival lay, as its headers say.
+pub fn rejected_position(outgoing: &Outgoing) -> Option<Position> {
+    if outgoing.output != Output::Rejected {
+        return None;
+    }
+    let input = if header(outgoing, "topic")? == ENVELOPES_TOPIC { Input::Envelopes } else { Input::Reports };
+    let partition = header(outgoing, "partition")?.parse().ok()?;
+    Some(Position { input, partition, offset: header(outgoing, "offset")?.parse().ok()? })
+}
+
+fn header<'a>(outgoing: &'a Outgoing, name: &str) -> Option<Cow<'a, str>> {
+    let found = outgoing.headers.iter().find(|(key, _)| key == name);
+    found.map(|(_, value)| String::from_utf8_lossy(value))
+}
+
 #[derive(Serialize)]
 struct RejectedLine {
     topic: String,
-    partition: i64,
+    partition: i32,
     offset: i64,
     reason: String,
     detail: String,

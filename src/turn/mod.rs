@@ -45,8 +45,15 @@ pub enum Output {
 }
 
 impl Output {
-    pub const ALL: [Output; 7] =
-        [Output::Strays, Output::Drafts, Output::Archive, Output::Ndr, Output::Activity, Output::Ledger, Output::Rejected];
+    pub const ALL: [Output; 7] = [
+        Output::Strays,
+        Output::Drafts,
+        Output::Archive,
+        Output::Ndr,
+        Output::Activity,
+        Output::Ledger,
+        Output::Rejected,
+    ];
 }
 
 /// One value to write.
@@ -247,7 +254,8 @@ impl Tasks {
         if !evidence.originals.is_empty() {
             self.recent.insert(arrival.origin, arrival.bytes.clone());
         }
-        let merged = self.task(arrival.position.partition).correlator.handle_evidence(piece(&arrival, evidence), turn.wall);
+        let merged =
+            self.task(arrival.position.partition).correlator.handle_evidence(piece(&arrival, evidence), turn.wall);
         self.enter_merged(&arrival, kind, merged, turn);
     }
 
