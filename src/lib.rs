@@ -13,4 +13,3 @@ pub mod turn;
 pub mod files;
 
 pub mod cli;
-pub mod limits;
