@@ -1,1 +1,5 @@
 //! Tests without a broker: input → effects as data, and laws.
+
+mod settings;
+mod cli;
+mod house;
