@@ -79,8 +79,8 @@ pub mod evidence;
 pub mod record;
 pub mod correlate;
 pub mod turn;
-pub mod files;
 
 // The shells and what they share.
 pub mod settings;
+pub mod files;
 pub mod cli;
