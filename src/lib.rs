@@ -82,4 +82,5 @@ pub mod turn;
 
 // The shells and what they share.
 pub mod settings;
+pub mod files;
 pub mod cli;

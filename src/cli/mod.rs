@@ -4,6 +4,7 @@
 //! `run(self, context: &Context) -> Result<(), Failure>`. It prints through [`Context::print`] and [`Context::write`],
 //! never with `println!`, which panics when the reader of a pipe has gone.
 
+mod collate;
 mod config;
 mod report;
 
@@ -40,6 +41,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  mailjournal collate mails/ --out records        folders, mbox files and Maildirs of mails, without Kafka
   mailjournal config check                        are the settings right?
   mailjournal --config mailjournal.toml run       with a settings file
   MAILJOURNAL_KAFKA_BROKERS=kafka:9092 mailjournal run
@@ -56,6 +58,7 @@ enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
+    Collate(collate::Collate),
     Config(config::Config),
     Report(report::Report),
 }
@@ -63,6 +66,7 @@ enum Command {
 impl Command {
     fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
+            Command::Collate(command) => command.run(context),
             Command::Config(command) => command.run(context),
             Command::Report(command) => command.run(context),
         }
