@@ -9,4 +9,6 @@ pub mod record;
 pub mod correlate;
 pub mod turn;
 
+pub mod sample;
+
 pub mod cli;

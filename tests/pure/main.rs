@@ -1,1 +1,3 @@
 //! Tests without a broker: input → effects as data, and laws.
+
+mod sample;
