@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod limits;
 pub mod arrival;
 pub mod mail;
 pub mod evidence;
