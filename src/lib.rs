@@ -4,6 +4,7 @@
 
 pub mod limits;
 pub mod arrival;
+pub mod avro;
 pub mod mail;
 pub mod evidence;
 pub mod record;
@@ -13,3 +14,4 @@ pub mod turn;
 pub mod sample;
 
 pub mod cli;
+pub mod limits;
