@@ -14,4 +14,3 @@ pub mod turn;
 pub mod sample;
 
 pub mod cli;
-pub mod limits;

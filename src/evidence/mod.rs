@@ -263,7 +263,8 @@ pub(crate) mod flag_names {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Flag>, D::Error> {
         let flag = |name: &String| Flag::deserialize(name.as_str().into_deserializer());
-        let flags: Result<Vec<Flag>, value::Error> = Vec::<String>::deserialize(deserializer)?.iter().map(flag).collect();
+        let flags: Result<Vec<Flag>, value::Error> =
+            Vec::<String>::deserialize(deserializer)?.iter().map(flag).collect();
         flags.map_err(serde::de::Error::custom)
     }
 }

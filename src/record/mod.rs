@@ -169,7 +169,8 @@ pub enum Expectation {
 impl JournalRecord {
     /// The value of `journal.archive`: Avro, framed.
     pub fn to_avro(&self) -> Vec<u8> {
-        let body_bytes = self.originals.iter().filter_map(|original| original.content.as_ref()).map(bytes::Bytes::len).sum();
+        let body_bytes =
+            self.originals.iter().filter_map(|original| original.content.as_ref()).map(bytes::Bytes::len).sum();
         avro::encode_sized(Schema::JournalRecord, self, body_bytes)
     }
 

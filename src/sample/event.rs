@@ -1,75 +1,13 @@
 //! Envelope events (contract §2), as the servers of the organisation would tell them.
 
-use serde::Serialize;
-
 use super::{letter::Letter, people::Server, report::Line};
 use crate::{
     arrival::Timestamp,
-    evidence::{Hop, RecipientKind, Role},
+    evidence::{
+        RecipientKind, Role,
+        envelope_event::{Direction, EnvelopeEvent, EventGroup, EventRecipient, EventRole, Stage},
+    },
 };
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct EnvelopeEvent {
-    pub event_id: String,
-    pub server: String,
-    pub server_version: Option<String>,
-    pub stage: Stage,
-    pub at: Timestamp,
-    pub direction: Direction,
-    pub message_id: Option<String>,
-    pub network_message_id: Option<String>,
-    pub internal_message_id: Option<String>,
-    pub sender: String,
-    pub header_from: Option<String>,
-    pub header_sender: Option<String>,
-    pub authenticated_as: Option<String>,
-    pub subject: Option<String>,
-    pub recipients: Vec<EventRecipient>,
-    pub group: Option<EventGroup>,
-    pub journaled_to: Vec<String>,
-    pub already_journaled_to: Vec<String>,
-    pub content: Option<()>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Stage {
-    Submitted,
-    Expanded,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Direction {
-    Internal,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum EventRole {
-    To,
-    Cc,
-    Bcc,
-    Unknown,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct EventRecipient {
-    pub address: String,
-    pub kind: RecipientKind,
-    pub role: EventRole,
-    pub via: Vec<Hop>,
-    pub original: Option<String>,
-    pub store: Option<String>,
-    pub status: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct EventGroup {
-    pub address: String,
-    pub expanded: bool,
-    pub members: Option<i64>,
-}
 
 /// What `server` says of a letter at `at`.
 pub struct Telling<'a> {
@@ -99,12 +37,12 @@ impl Telling<'_> {
             server: self.server.name.clone(),
             server_version: Some(self.server.version.to_owned()).filter(|version| !version.is_empty()),
             stage,
-            at: self.at,
+            at: self.at.0,
             direction: Direction::Internal,
             message_id: self.letter.message_id.clone(),
             network_message_id: self.letter.network_message_id.clone(),
             internal_message_id: None,
-            sender: self.letter.sender.clone(),
+            sender: Some(self.letter.sender.clone()),
             header_from: Some(self.letter.sender.clone()),
             header_sender: None,
             authenticated_as: None,

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 
-pub use event::EnvelopeEvent;
+pub use crate::evidence::envelope_event::EnvelopeEvent;
 pub use story::Oddity;
 pub use truth::{TrueRecipient, Truth};
 

@@ -125,7 +125,8 @@ fn leave_where_it_arrived(record: &mut JournalRecord, original: &WantedOriginal,
 }
 
 fn archive(record: &JournalRecord, rules: &TurnRules) -> Outgoing {
-    let carried = record.originals.iter().filter_map(|original| original.content.as_ref().map(|bytes| (original, bytes)));
+    let carried =
+        record.originals.iter().filter_map(|original| original.content.as_ref().map(|bytes| (original, bytes)));
     let originals: Vec<(Digest, Bytes)> = carried.map(|(original, bytes)| (original.sha256, bytes.clone())).collect();
     let body_bytes = originals.iter().map(|(_, bytes)| bytes.len()).sum();
     let value = match rules.archive_format {
@@ -170,7 +171,10 @@ pub fn ledger(rows: Vec<LedgerRow>, rules: &TurnRules, output: &mut TurnOutput) 
 /// A part of a draft, for the changelog.
 pub fn draft(partition: i32, stored: &StoredDraft) -> Outgoing {
     let value = avro::encode(Schema::Draft, stored);
-    Outgoing { partition: Some(partition), ..outgoing_value(Output::Drafts, &stored.draft_key().to_text(), value.into()) }
+    Outgoing {
+        partition: Some(partition),
+        ..outgoing_value(Output::Drafts, &stored.draft_key().to_text(), value.into())
+    }
 }
 
 /// The end of a part of a draft.
