@@ -1,6 +1,11 @@
 //! Bytes → what they say: one arrival becomes one [`Evidence`], or is rejected with a reason a person understands.
 //! Pure. Nothing here knows of other arrivals.
 
+pub mod envelope_event;
+pub mod original;
+mod pending;
+pub use pending::{original_bytes, read_mail};
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -12,7 +12,7 @@ use crate::{
     correlate::{Complete, DraftKey, StoredDraft, WantedOriginal},
     evidence::{self, Flag, Rejection},
     mail::Digest,
-    record::{self, ClosedBecause, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status},
+    record::{self, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status},
     turn::{ArchiveFormat, Bodies, Encoding, Outgoing, Output, TurnOutput, TurnRules, recent::Recent},
 };
 
@@ -30,6 +30,7 @@ enum Held {
 
 impl Publisher<'_> {
     pub fn publish(self, completes: Vec<Complete>, bodies: &mut dyn Bodies, output: &mut TurnOutput) {
+        let rules = self.rules;
         let held = self.gather(&completes, bodies);
         let counts = &mut output.counts;
         counts.records += completes.len() as u64;
@@ -38,7 +39,6 @@ impl Publisher<'_> {
             counts.superseded += u64::from(complete.record.status == Status::Superseded);
         }
         counts.refetched += held.values().filter(|held| matches!(held, Held::Refetched(Ok(_)))).count() as u64;
-        let rules = self.rules;
         let built: Vec<Built> = completes.into_par_iter().map(|complete| build(complete, &held, rules)).collect();
         for built in built {
             output.counts.lost += built.lost;
