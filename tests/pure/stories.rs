@@ -20,7 +20,7 @@ use mailjournal::{
         report::{Line, ReportMail},
         text::Body,
     },
-    turn::{ArchiveFormat, Bodies, Encoding, Output, Progress, TurnRules, Tasks, clock::Order},
+    turn::{ArchiveFormat, Bodies, Encoding, Order, Output, Progress, Tasks, TurnRules},
 };
 
 const SECOND: i64 = 1000;
@@ -43,7 +43,10 @@ struct Memory(HashMap<Position, Bytes>);
 
 impl Bodies for Memory {
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
-        wanted.iter().map(|position| self.0.get(position).cloned().ok_or_else(|| "no such arrival".to_owned())).collect()
+        wanted
+            .iter()
+            .map(|position| self.0.get(position).cloned().ok_or_else(|| "no such arrival".to_owned()))
+            .collect()
     }
 }
 
@@ -80,7 +83,7 @@ impl Stage {
         });
         for partition in 0..partitions {
             tasks.assign(partition);
-            tasks.restored(partition);
+            tasks.restored(partition).expect("nothing is restored");
         }
         Stage {
             tasks,
@@ -139,7 +142,11 @@ impl Stage {
         let inputs = [Input::Reports, Input::Envelopes, Input::Strays];
         let progress: Vec<Progress> = (0..self.partitions)
             .flat_map(|partition| inputs.map(|input| (input, partition)))
-            .map(|(input, partition)| Progress { input, partition, at_end: !self.backlog.contains(&(input, partition)) })
+            .map(|(input, partition)| Progress {
+                input,
+                partition,
+                at_end: !self.backlog.contains(&(input, partition)),
+            })
             .collect();
         let output = self.tasks.turn(arrivals, &progress, self.wall, &mut self.bodies);
         for outgoing in output.outgoing {
@@ -239,7 +246,14 @@ fn list_of(path: &[Hop]) -> Vec<&str> {
 fn a_list_expanded_elsewhere_is_completed_by_the_follow_up() {
     let (letter, mut stage) = (letter(), Stage::new());
     let originals = [original(&letter)];
-    stage.report(&report(AT_LONDON, SECOND, "r-1", &letter, &[Line::new(Role::To, "floor@contoso.example")], &originals));
+    stage.report(&report(
+        AT_LONDON,
+        SECOND,
+        "r-1",
+        &letter,
+        &[Line::new(Role::To, "floor@contoso.example")],
+        &originals,
+    ));
     let members = [
         Line::expanded(Role::To, "trader.01@contoso.example", &["floor@contoso.example", "trading@contoso.example"]),
         Line::expanded(Role::To, "analyst.01@contoso.example", &["floor@contoso.example"]),
@@ -286,7 +300,8 @@ fn a_list_known_to_be_one_is_waited_for_and_named_when_it_does_not_come() {
 fn submitted(directory: &Directory, server: usize, letter: &Letter, lines: &[(Line, bool)]) -> EnvelopeEvent {
     let journaled_to = [JOURNAL.to_owned()];
     let server = &directory.servers[server];
-    Telling { event_id: "e-1".to_owned(), server, at: letter.at, letter, lines, journaled_to: &journaled_to }.submitted()
+    Telling { event_id: "e-1".to_owned(), server, at: letter.at, letter, lines, journaled_to: &journaled_to }
+        .submitted()
 }
 
 fn missing(record: &JournalRecord) -> Vec<(Expectation, Option<&str>)> {
@@ -309,10 +324,7 @@ fn originator_and_recipient_stores_with_two_journal_mailboxes_make_one_record_fo
     assert_eq!(journals, [JOURNAL_LEGAL, JOURNAL]);
     assert_eq!(
         received(record),
-        [
-            ("counsel.01@contoso.example", Role::Bcc, vec![]),
-            ("trader.02@contoso.example", Role::To, vec![]),
-        ]
+        [("counsel.01@contoso.example", Role::Bcc, vec![]), ("trader.02@contoso.example", Role::To, vec![]),]
     );
     assert_eq!(record.evidence.len(), 2);
     assert_eq!(record.originals.len(), 1);
@@ -333,10 +345,7 @@ fn three_generations_of_servers_report_one_mail_thrice() {
     let record = stage.only_record();
     assert_eq!(
         received(record),
-        [
-            ("accounts.02@contoso.example", Role::Bcc, vec![]),
-            ("trader.02@contoso.example", Role::To, vec![]),
-        ]
+        [("accounts.02@contoso.example", Role::Bcc, vec![]), ("trader.02@contoso.example", Role::To, vec![]),]
     );
     let servers: Vec<Option<&str>> = record.evidence.iter().map(|one| one.server.as_deref()).collect();
     assert!([ZURICH, GENEVA, MILAN].iter().all(|server| servers.contains(&Some(*server))), "{servers:?}");
@@ -398,10 +407,7 @@ fn a_follow_up_after_the_publication_makes_a_second_revision() {
     assert_eq!(first.record_id, second.record_id);
     assert_eq!(
         received(first),
-        [
-            ("counsel.01@contoso.example", Role::Bcc, vec![]),
-            ("floor@contoso.example", Role::To, vec![]),
-        ]
+        [("counsel.01@contoso.example", Role::Bcc, vec![]), ("floor@contoso.example", Role::To, vec![]),]
     );
     assert_eq!(
         received(second),
@@ -432,7 +438,7 @@ fn an_id_reused_by_a_nightly_job_is_told_apart_by_from_and_date() {
     stage.run_until(MONDAY + 4 * DAY);
 
     let mut last: BTreeMap<&str, &JournalRecord> = BTreeMap::new();
-    stage.records.iter().for_each(|record| drop(last.insert(&record.record_id, record)));
+    last.extend(stage.records.iter().map(|record| (record.record_id.as_str(), record)));
     assert_eq!(last.len(), 3);
     for record in last.values() {
         assert_eq!(record.evidence.len(), 1);
@@ -502,7 +508,7 @@ fn an_idle_partition_closes_its_drafts() {
     let mut stage = Stage::with_partitions(2);
     let home = |letter: &Letter| {
         let key = letter.message_id.as_deref().expect("an id");
-        mailjournal::turn::home::partition_of(key.as_bytes(), 2)
+        mailjournal::turn::home::home_partition(key.as_bytes(), 2)
     };
     let id = |number: i32| Letter { message_id: Some(format!("<idle.{number}@contoso.example>")), ..letter() };
     let idle = (0..).map(id).find(|letter| home(letter) == 0).expect("an id whose home is 0");
