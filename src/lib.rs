@@ -83,4 +83,7 @@ pub mod turn;
 // The shells and what they share.
 pub mod settings;
 pub mod files;
+
+pub mod sample;
+
 pub mod cli;

@@ -14,3 +14,6 @@ mod envelope_event;
 mod merged_report;
 mod record;
 mod samples;
+
+mod sample;
+mod stories;
