@@ -29,8 +29,15 @@ pub enum Output {
 }
 
 impl Output {
-    pub const ALL: [Output; 7] =
-        [Output::Strays, Output::Drafts, Output::Archive, Output::Ndr, Output::Activity, Output::Ledger, Output::Rejected];
+    pub const ALL: [Output; 7] = [
+        Output::Strays,
+        Output::Drafts,
+        Output::Archive,
+        Output::Ndr,
+        Output::Activity,
+        Output::Ledger,
+        Output::Rejected,
+    ];
 }
 
 /// One value to write.

@@ -69,7 +69,8 @@ impl Broker {
 
     /// A formatted folder and a keeper; Kafka itself does not run yet.
     fn prepare(libs: &Path, jvm: &[&str]) -> Broker {
-        let folder = tempfile::Builder::new().prefix("mailjournal-broker-").tempdir().expect("a folder for Kafka").keep();
+        let folder =
+            tempfile::Builder::new().prefix("mailjournal-broker-").tempdir().expect("a folder for Kafka").keep();
         let (port, controller_port) = free_ports();
         let cluster_id = URL_SAFE_NO_PAD.encode(random_bytes());
         let properties = folder.join("server.properties");
@@ -168,7 +169,8 @@ fn support(name: &str) -> PathBuf {
 
 /// The folder with Kafka's jars, fetched if this checkout has none yet.
 fn libs() -> PathBuf {
-    let output = Command::new(support("kafka-libs")).stderr(Stdio::inherit()).output().expect("tests/support/kafka-libs");
+    let output =
+        Command::new(support("kafka-libs")).stderr(Stdio::inherit()).output().expect("tests/support/kafka-libs");
     assert!(output.status.success(), "tests/support/kafka-libs failed; tests/run installs what it needs");
     PathBuf::from(String::from_utf8(output.stdout).expect("a path in UTF-8").trim_end())
 }
@@ -205,6 +207,7 @@ fn random_bytes() -> [u8; 16] {
     bytes
 }
 
+/// The short session is what a killed broker waits for before its successor may register: 9 s by default.
 fn server_properties(folder: &Path, port: u16, controller_port: u16) -> String {
     format!(
         "\
@@ -216,6 +219,8 @@ listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={}/data
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=400
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=3

@@ -134,9 +134,10 @@ pub fn produce(address: &str, topic: &str, given: &[Given]) -> Vec<(i32, i64)> {
 }
 
 fn to_record<'a>(topic: &'a str, given: &'a Given) -> FutureRecord<'a, Vec<u8>, Vec<u8>> {
-    let headers = given.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-        headers.insert(Header { key, value: Some(value) })
-    });
+    let headers = given
+        .headers
+        .iter()
+        .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
     let mut record = FutureRecord::to(topic).payload(&given.value).headers(headers);
     record.key = given.key.as_ref();
     record.partition = given.partition;
