@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod limits;
 pub mod arrival;
+pub mod avro;
 pub mod mail;
 pub mod evidence;
 pub mod record;

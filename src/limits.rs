@@ -1,0 +1,52 @@
+//! Every bound, with its unit and its reason.
+
+/// How many senders of one piece of evidence are compared when a message is looked for: a From rarely has two.
+pub const AGREEING_SENDERS_MAX: usize = 8;
+
+/// About how many bytes of evidence one part of a stored draft holds: large enough that nearly every draft is one part,
+/// small enough that a turn which adds one piece to a huge draft does not rewrite it.
+pub const DRAFT_PART_BYTES: usize = 64 * 1024;
+
+/// How many records one turn publishes at most; the rest stays due for the next. At about 2 KB of record each this is
+/// 20 MB beside the originals.
+pub const TURN_RECORDS_MAX: usize = 10_000;
+
+/// About how many bytes of originals one turn publishes at most: two of the largest mails, or 5,000 of 12 KB.
+pub const TURN_ORIGINAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
+
+/// Bytes that decoding one Avro value may ask for at once: the largest mail that Exchange carries (150 MB) fits, a
+/// length field made up by an attacker does not take the machine.
+pub const AVRO_ALLOCATION_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes that an Avro value is first given room for, beside its content: most records and drafts need no more.
+pub const AVRO_FIRST_BYTES: usize = 2 * 1024;
+
+/// Characters of a library's error that are passed on: enough to see what was wrong, not a schema's whole text.
+pub const ERROR_DETAIL_CHARS_MAX: usize = 200;
+
+/// How many multiparts deep we look for a report's text and original, levels. Real reports need three
+/// (mixed, alternative, text); each level reads the bytes again, so this also bounds the cost.
+pub const MULTIPART_DEPTH_MAX: usize = 8;
+
+/// How many parts of one mail we look at, parts. A report has two to five; a forged one may have millions.
+pub const PARTS_EXAMINED_MAX: usize = 1_000;
+
+/// How many header fields of one block we keep, fields. Real mails have below a thousand; each costs 32 bytes here.
+pub const HEADER_FIELDS_MAX: usize = 200_000;
+
+/// How much of one header value we decode for people (subjects, display names), bytes. RFC 5322 allows 998 a line;
+/// longer ones are cut, for they end up in every record and ledger.
+pub const HEADER_TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest boundary we look for, bytes. RFC 2046 §5.1.1 allows 70; some writers exceed it.
+pub const BOUNDARY_BYTES_MAX: usize = 998;
+
+/// The longest Message-ID that counts as one, octets: the longest line of RFC 5322 §2.1.1.
+pub const MESSAGE_ID_BYTES_MAX: usize = 998;
+
+/// How much of a notice's human text we search for the Message-ID that it is about, bytes. Bounces quote the
+/// returned header block near their top.
+pub const NOTICE_TEXT_BYTES_MAX: usize = 256 * 1024;
+
+/// How much of a diagnostic we keep, bytes: servers quote whole sessions there.
+pub const DIAGNOSTIC_BYTES_MAX: usize = 4 * 1024;
