@@ -11,4 +11,6 @@ pub mod record;
 pub mod correlate;
 pub mod turn;
 
+pub mod sample;
+
 pub mod cli;

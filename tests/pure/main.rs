@@ -4,3 +4,5 @@
 mod support;
 
 mod correlation_laws;
+mod sample;
+mod stories;
