@@ -3,6 +3,7 @@
 mod settings;
 mod cli;
 mod house;
+
 #[path = "../support/mod.rs"]
 mod support;
 
