@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod limits;
 pub mod arrival;
 pub mod mail;
 pub mod evidence;
@@ -9,6 +10,8 @@ pub mod record;
 pub mod correlate;
 pub mod turn;
 
-pub mod limits;
 pub mod settings;
+pub mod telemetry;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod cli;

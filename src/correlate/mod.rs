@@ -1,27 +1,57 @@
 //! `(evidence, now) → effects`: the only room with state, and it owns all of it.
+//!
+//! A key's state is its set of evidence; a record is a pure function of that set (`merge`), and so is whether it is
+//! complete (`completion`). What is incremental here is only *which* record a piece belongs to (`identity`) and *when*
+//! a record is looked at.
 
+mod completion;
+mod draft;
 pub mod effect;
+mod identity;
+mod merge;
 pub mod stored;
 
 pub use effect::{ClosedNotice, Complete, DraftKey, Effect, WantedOriginal};
 pub use stored::{Carried, Piece, Published, Seen, StoredDraft};
 
-use crate::arrival::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use draft::{Draft, Due};
+use identity::{Index, RecordRef, Tag, guard_of};
+
+use crate::{
+    arrival::Timestamp,
+    evidence::{Evidence, Flag},
+    mail::{Digest, Guard, Key},
+    record::{ClosedBecause, JournalRecord},
+};
 
 /// The closing settings (contract §4.3): settle ≤ quiet ≤ patience ≤ remember.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    pub settle: std::time::Duration,
-    pub quiet: std::time::Duration,
-    pub patience: std::time::Duration,
-    pub remember: std::time::Duration,
+    pub settle: Duration,
+    pub quiet: Duration,
+    pub patience: Duration,
+    pub remember: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Timing {
-        let seconds = std::time::Duration::from_secs;
+        let seconds = Duration::from_secs;
         Timing { settle: seconds(5), quiet: seconds(60), patience: seconds(15 * 60), remember: seconds(9 * 86_400) }
     }
+}
+
+/// The names under which records, ledger rows and references speak of the input topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicNames {
+    pub reports: Arc<str>,
+    pub envelopes: Arc<str>,
+    pub strays: Arc<str>,
 }
 
 /// What a correlator is told at its birth.
@@ -34,9 +64,6 @@ pub struct Rules {
     pub archive_bytes_max: Option<usize>,
 }
 
-/// All drafts of one task.
-pub struct Correlator {}
-
 /// What became of a piece of evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
@@ -48,52 +75,439 @@ pub struct Merged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     New,
+    /// The same bytes, or another telling of the same envelope event, came before.
     Duplicate,
 }
 
+/// All drafts of one task: `handle_*` in, [`Correlator::poll_effect`] out, [`Correlator::poll_deadline`] to know when.
+pub struct Correlator {
+    rules: Rules,
+    keys: HashMap<Key, Messages>,
+    /// Where each piece is, by evidence id.
+    located: HashMap<Digest, (Tag, usize)>,
+    /// The envelope events seen, by a digest of key, server and event id.
+    events: HashSet<Digest>,
+    due: BTreeSet<(Timestamp, RecordRef)>,
+    forget: BTreeSet<(Timestamp, RecordRef)>,
+    changed: BTreeSet<RecordRef>,
+    /// Stored parts of drafts that are no more.
+    gone: Vec<DraftKey>,
+    effects: VecDeque<Effect>,
+}
+
+/// The messages of one key.
+#[derive(Default)]
+struct Messages {
+    drafts: BTreeMap<Tag, Draft>,
+    /// How many of the drafts a guard tells apart.
+    guards: usize,
+    /// Only where there are several guards.
+    index: Option<Box<Index>>,
+}
+
+impl Messages {
+    fn sole_guard(&self) -> Option<Guard> {
+        self.drafts.keys().find_map(|tag| match tag {
+            Tag::Guarded(guard) => Some(*guard),
+            _ => None,
+        })
+    }
+
+    /// Where a piece belongs that brings no guard.
+    fn place(&self, evidence: &Evidence) -> Tag {
+        let guard = match (self.guards, &self.index) {
+            (0, _) => return Tag::Loose,
+            (1, _) => self.sole_guard(),
+            (_, index) => index.as_ref().and_then(|index| index.place(evidence)),
+        };
+        let known = guard.map(Tag::Guarded).filter(|tag| self.drafts.contains_key(tag));
+        known.unwrap_or(Tag::Ambiguous(evidence.id.short()))
+    }
+
+    fn unguarded(&self) -> Vec<Digest> {
+        let pieces = self.drafts.values().flat_map(Draft::pieces);
+        pieces.filter(|piece| guard_of(&piece.evidence).is_none()).map(|piece| piece.evidence.id).collect()
+    }
+
+    /// Builds the index that tells several guards apart from all that is here.
+    fn build_index(&mut self) {
+        let mut index = Index::default();
+        for piece in self.drafts.values().flat_map(Draft::pieces) {
+            match guard_of(&piece.evidence) {
+                Some(guard) => drop(index.add_guarded(guard, &piece.evidence)),
+                None => index.add_unguarded(&piece.evidence),
+            }
+        }
+        self.index = Some(Box::new(index));
+    }
+}
+
+fn event_digest(piece: &Piece) -> Option<Digest> {
+    let (server, event) = piece.event_name()?;
+    let key = piece.evidence.key.as_str();
+    Some(Digest::of_joined(&[key.as_bytes(), server.to_lowercase().as_bytes(), event.as_bytes()]))
+}
+
 impl Correlator {
-    pub fn new(_rules: Rules) -> Correlator {
-        todo!()
+    pub fn new(rules: Rules) -> Correlator {
+        Correlator {
+            rules,
+            keys: HashMap::new(),
+            located: HashMap::new(),
+            events: HashSet::new(),
+            due: BTreeSet::new(),
+            forget: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            gone: Vec::new(),
+            effects: VecDeque::new(),
+        }
     }
 
-    /// Takes a part of a draft from the changelog. All parts first, in any order, then `restored`.
-    pub fn restore(&mut self, _part: StoredDraft) {
-        todo!()
+    /// Takes a part of a draft from the changelog. All parts first, in any order, then [`Correlator::restored`].
+    /// A record id that is not one of its key's is refused.
+    pub fn restore(&mut self, stored: StoredDraft) -> Result<(), String> {
+        let record = RecordRef::parse(&stored.key, &stored.record_id)
+            .ok_or_else(|| format!("the stored record id {} is not one of its key", stored.record_id))?;
+        let messages = self.keys.entry(record.key.clone()).or_default();
+        messages.drafts.entry(record.tag).or_default().restore(stored);
+        Ok(())
     }
 
+    /// Ends the restoring: what was stored is the state, with its timers.
     pub fn restored(&mut self) {
-        todo!()
+        for (key, messages) in &mut self.keys {
+            messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
+            for (tag, draft) in &mut messages.drafts {
+                let record = RecordRef { key: key.clone(), tag: *tag };
+                for (part, piece) in draft.located() {
+                    self.located.insert(piece.evidence.id, (*tag, part));
+                    self.events.extend(event_digest(piece));
+                }
+                self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record.clone()));
+                if draft.open {
+                    let due = Due::Look(draft.touched_at.plus(self.rules.timing.settle));
+                    draft.due = Some(due);
+                    self.due.insert((due.at(), record));
+                }
+            }
+            if messages.guards > 1 {
+                messages.build_index();
+            }
+        }
     }
 
-    pub fn handle_evidence(&mut self, _piece: Piece) -> Merged {
-        todo!()
+    /// Takes in a piece. `wall` bounds the time from which the closing timers count: a piece from the future would
+    /// otherwise keep its draft open until then.
+    pub fn handle_evidence(&mut self, piece: Piece, wall: Timestamp) -> Merged {
+        let at = piece.seen.at.min(wall);
+        let key = piece.evidence.key.clone();
+        if let Some(&(tag, part)) = self.located.get(&piece.evidence.id) {
+            let record = RecordRef { key, tag };
+            if self.draft(&record).join(part, piece) {
+                self.touch(&record, at);
+            }
+            return Merged { outcome: Outcome::Duplicate, record_id: record.to_string() };
+        }
+        let retold = event_digest(&piece).is_some_and(|event| !self.events.insert(event));
+        let outcome = if retold { Outcome::Duplicate } else { Outcome::New };
+        let record = match guard_of(&piece.evidence) {
+            Some(guard) => self.take_guarded(key, guard, piece, at),
+            None => self.take_unguarded(key, piece, at),
+        };
+        Merged { outcome, record_id: record.to_string() }
     }
 
-    /// Closes what is due.
-    pub fn handle_time(&mut self, _now: Timestamp) {
-        todo!()
+    fn take_unguarded(&mut self, key: Key, piece: Piece, at: Timestamp) -> RecordRef {
+        let messages = self.keys.entry(key.clone()).or_default();
+        let tag = messages.place(&piece.evidence);
+        if let Some(index) = &mut messages.index {
+            index.add_unguarded(&piece.evidence);
+        }
+        let record = RecordRef { key, tag };
+        self.insert(&record, piece, at);
+        record
     }
 
-    /// Ends a turn: every draft part that the turn changed becomes one `Remember`, however often it changed.
+    fn take_guarded(&mut self, key: Key, guard: Guard, piece: Piece, at: Timestamp) -> RecordRef {
+        let record = RecordRef { key, tag: Tag::Guarded(guard) };
+        let messages = self.keys.entry(record.key.clone()).or_default();
+        let new = !messages.drafts.contains_key(&record.tag);
+        let evidence = piece.evidence.clone();
+        self.insert(&record, piece, at);
+        let messages = self.keys.get_mut(&record.key).expect("the key has the draft that was just inserted");
+        messages.guards += usize::from(new);
+        let mut moving = match (&mut messages.index, messages.guards) {
+            (Some(index), _) => index.add_guarded(guard, &evidence),
+            (None, _) if !new => Vec::new(),
+            (None, 1) => messages.unguarded(),
+            (None, _) => {
+                messages.build_index();
+                messages.unguarded()
+            }
+        };
+        if new {
+            self.tell_reuse(&record, at);
+        }
+        moving.sort_unstable();
+        for id in moving {
+            self.move_piece(&record.key, id, at);
+        }
+        record
+    }
+
+    /// A new message came under a key: it, and the one that was alone before, learn that the id is reused.
+    fn tell_reuse(&mut self, new: &RecordRef, at: Timestamp) {
+        let messages = &self.keys[&new.key];
+        if messages.guards < 2 {
+            return;
+        }
+        let untold = if messages.guards == 2 {
+            messages.drafts.keys().copied().filter(|tag| matches!(tag, Tag::Guarded(_))).collect()
+        } else {
+            vec![new.tag]
+        };
+        for tag in untold {
+            let record = RecordRef { key: new.key.clone(), tag };
+            let draft = self.draft(&record);
+            if !std::mem::replace(&mut draft.reused, true) {
+                self.touch(&record, at);
+            }
+        }
+    }
+
+    /// Moves an unguarded piece to where it belongs by now.
+    fn move_piece(&mut self, key: &Key, id: Digest, at: Timestamp) {
+        let Some(&(tag, part)) = self.located.get(&id) else { return };
+        let from = RecordRef { key: key.clone(), tag };
+        let messages = &self.keys[key];
+        let evidence = messages.drafts[&tag].evidence_of(part, &id).expect("the index names the part that holds the piece");
+        let to = RecordRef { key: key.clone(), tag: messages.place(evidence) };
+        if to == from {
+            return;
+        }
+        let piece = self.draft(&from).remove(part, &id);
+        self.insert(&to, piece, at);
+        let left = self.draft(&from);
+        left.moved_to.insert(to.to_string());
+        if left.is_empty() && left.published.is_none() {
+            self.drop_draft(&from);
+        } else {
+            self.touch(&from, at);
+        }
+    }
+
+    fn insert(&mut self, record: &RecordRef, piece: Piece, at: Timestamp) {
+        let id = piece.evidence.id;
+        let messages = self.keys.entry(record.key.clone()).or_default();
+        let part = messages.drafts.entry(record.tag).or_default().insert(piece);
+        self.located.insert(id, (record.tag, part));
+        self.touch(record, at);
+    }
+
+    fn draft(&mut self, record: &RecordRef) -> &mut Draft {
+        let messages = self.keys.get_mut(&record.key);
+        messages.and_then(|messages| messages.drafts.get_mut(&record.tag)).expect("a record that is referred to exists")
+    }
+
+    /// Something of the draft changed: it is open again, and its timers count from now.
+    fn touch(&mut self, record: &RecordRef, at: Timestamp) {
+        let Timing { settle, remember, .. } = self.rules.timing;
+        let draft = self.draft(record);
+        let (touched_before, due_before) = (draft.touched_at, draft.due);
+        draft.touched_at = touched_before.max(at);
+        draft.open = true;
+        draft.head_changed();
+        let touched_at = draft.touched_at;
+        let due = Due::Look(touched_at.plus(settle));
+        draft.due = Some(due);
+        if let Some(before) = due_before {
+            self.due.remove(&(before.at(), record.clone()));
+        }
+        self.due.insert((due.at(), record.clone()));
+        self.forget.remove(&(touched_before.plus(remember), record.clone()));
+        self.forget.insert((touched_at.plus(remember), record.clone()));
+        self.changed.insert(record.clone());
+    }
+
+    /// Closes what is due and forgets what is old.
+    pub fn handle_time(&mut self, now: Timestamp) {
+        while let Some((at, _)) = self.due.first()
+            && *at <= now
+        {
+            let (_, record) = self.due.pop_first().expect("the first was just seen");
+            match self.draft(&record).due.take() {
+                Some(Due::Look(_)) => self.look(&record, now),
+                Some(Due::Close(_)) => self.close(&record, now),
+                None => {}
+            }
+        }
+        while let Some((at, _)) = self.forget.first()
+            && *at <= now
+        {
+            let (_, record) = self.forget.pop_first().expect("the first was just seen");
+            self.drop_draft(&record);
+        }
+    }
+
+    /// The draft has settled: close it if its evidence is complete, else wait as its evidence says.
+    fn look(&mut self, record: &RecordRef, now: Timestamp) {
+        let timing = self.rules.timing;
+        let draft = self.draft(record);
+        let pieces = merge::in_order(draft.pieces());
+        let because = match pieces.is_empty() {
+            true => ClosedBecause::Evidence,
+            false => completion::judge(&pieces, &merge::Groups::of(&pieces)).because,
+        };
+        let wait = match because {
+            ClosedBecause::Evidence => return self.close(record, now),
+            ClosedBecause::Quiet => timing.quiet,
+            ClosedBecause::Patience => timing.patience,
+        };
+        let due = Due::Close(draft.touched_at.plus(wait));
+        draft.due = Some(due);
+        self.due.insert((due.at(), record.clone()));
+    }
+
+    /// Publishes what the draft adds up to, if that differs from what was published before.
+    fn close(&mut self, record: &RecordRef, now: Timestamp) {
+        let rules = self.rules.clone();
+        let draft = self.draft(record);
+        draft.open = false;
+        draft.head_changed();
+        if let Some(complete) = complete(record, draft, &rules, now) {
+            self.effects.push_back(Effect::Publish(Box::new(complete)));
+        }
+        self.changed.insert(record.clone());
+    }
+
+    /// Forgets a draft and every piece in it.
+    fn drop_draft(&mut self, record: &RecordRef) {
+        let messages = self.keys.get_mut(&record.key).expect("a record that is referred to exists");
+        let draft = messages.drafts.remove(&record.tag).expect("a record that is referred to exists");
+        messages.guards -= usize::from(matches!(record.tag, Tag::Guarded(_)));
+        if messages.drafts.is_empty() {
+            self.keys.remove(&record.key);
+        } else if messages.guards < 2 {
+            messages.index = None;
+        }
+        for piece in draft.pieces() {
+            self.located.remove(&piece.evidence.id);
+            if let Some(event) = event_digest(piece) {
+                self.events.remove(&event);
+            }
+        }
+        if let Some(due) = draft.due {
+            self.due.remove(&(due.at(), record.clone()));
+        }
+        self.forget.remove(&(draft.touched_at.plus(self.rules.timing.remember), record.clone()));
+        self.changed.remove(record);
+        self.gone.extend(draft.stored_parts(record));
+    }
+
+    /// Ends a turn: every part of a draft that the turn changed becomes one `Remember`, however often it changed.
     pub fn handle_turn_end(&mut self) {
-        todo!()
+        self.effects.extend(self.gone.drain(..).map(Effect::Forget));
+        for record in std::mem::take(&mut self.changed) {
+            let (write, delete) = self.draft(&record).take_changes(&record);
+            self.effects.extend(delete.into_iter().map(Effect::Forget));
+            self.effects.extend(write.into_iter().map(|stored| Effect::Remember(Box::new(stored))));
+        }
     }
 
     /// The next effect; drain after every `handle_*`.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        todo!()
+        self.effects.pop_front()
     }
 
-    /// When `handle_time` next has something to do to close a draft; forgetting does not count.
+    /// When `handle_time` next has a draft to look at or close; forgetting does not count.
     pub fn poll_deadline(&self) -> Option<Timestamp> {
-        todo!()
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// How many drafts wait to be closed, and how many there are in all.
+    pub fn drafts(&self) -> (usize, usize) {
+        (self.due.len(), self.forget.len())
     }
 }
 
-/// The names under which records, ledger rows and references speak of the input topics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicNames {
-    pub reports: std::sync::Arc<str>,
-    pub envelopes: std::sync::Arc<str>,
-    pub strays: std::sync::Arc<str>,
+/// The next revision of a draft, unless it would say what the last one said.
+fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) -> Option<Complete> {
+    let pieces = merge::in_order(draft.pieces());
+    let (mut record, wanted, notice) = if pieces.is_empty() {
+        (superseded(id, draft), Vec::new(), None)
+    } else {
+        let merge::Merge { record, wanted, notice } = merge::merge(id, &pieces, draft.reused, &rules.topic_names);
+        (record, wanted, notice)
+    };
+    let text = serde_json::to_vec(&record).expect("a record has no value that JSON cannot say");
+    let digest = Digest::of(&text);
+    let mut published =
+        draft.published.take().unwrap_or(Published { revision: 0, digest: Digest([0; 32]), carried: Vec::new() });
+    if published.revision > 0 && published.digest == digest {
+        draft.published = Some(published);
+        return None;
+    }
+    published.revision += 1;
+    published.digest = digest;
+    let wanted = carry(&mut record, wanted, &mut published, rules, text.len());
+    record.revision = published.revision;
+    record.closed_at = now.0;
+    let notices = notice.filter(|_| published.revision == 1).into_iter().collect();
+    draft.published = Some(published);
+    Some(Complete { record, wanted, notices })
+}
+
+fn superseded(id: &RecordRef, draft: &Draft) -> JournalRecord {
+    let mut record = merge::empty_record(id);
+    record.superseded_by = draft.moved_to.iter().cloned().collect();
+    record.certificate.reason = "All of its evidence has gone to other records, which more evidence told it from.".into();
+    (record.first_evidence_at, record.last_evidence_at) = (draft.touched_at.0, draft.touched_at.0);
+    record
+}
+
+/// Decides for each original how this revision gives it: its bytes, the earlier revision that carried it, or, where it
+/// does not fit the topic, the place where it arrived. Returns those whose bytes are wanted.
+fn carry(
+    record: &mut JournalRecord,
+    wanted: Vec<WantedOriginal>,
+    published: &mut Published,
+    rules: &Rules,
+    record_bytes: usize,
+) -> Vec<WantedOriginal> {
+    let mut room = rules.archive_bytes_max.map(|max| max.saturating_sub(record_bytes));
+    let mut by_reference = false;
+    let mut fitting = Vec::new();
+    let carried: HashMap<Digest, Carried> =
+        published.carried.iter().map(|carried| (carried.sha256, carried.clone())).collect();
+    for original in wanted {
+        if let Some(carried) = carried.get(&original.sha256) {
+            by_reference |= carried.reference.is_some();
+            let earlier = || format!("revision:{}", carried.revision);
+            record.originals[original.index].reference = Some(carried.reference.clone().unwrap_or_else(earlier));
+            continue;
+        }
+        let size = usize::try_from(original.size).unwrap_or(usize::MAX);
+        let fits = room.is_none_or(|room| size <= room);
+        let reference = (!fits).then(|| {
+            let position = original.position;
+            let topic = rules.topic_names.of(position.input);
+            format!("kafka:{topic}/{}/{}", position.partition, position.offset)
+        });
+        published.carried.push(Carried {
+            sha256: original.sha256,
+            revision: published.revision,
+            reference: reference.clone(),
+        });
+        if fits {
+            room = room.map(|room| room - size);
+            fitting.push(original);
+        } else {
+            by_reference = true;
+            record.originals[original.index].reference = reference;
+        }
+    }
+    if by_reference && let Err(place) = record.flags.binary_search(&Flag::OriginalByReference) {
+        record.flags.insert(place, Flag::OriginalByReference);
+    }
+    fitting
 }

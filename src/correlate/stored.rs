@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     arrival::{Position, Timestamp},
     correlate::effect::DraftKey,
-    evidence::Evidence,
+    evidence::{Evidence, Kind},
     mail::{Digest, Key},
 };
 
@@ -20,6 +20,8 @@ pub struct StoredDraft {
     pub pieces: Vec<Piece>,
     /// When something last came, moved or was told: what the closing timers count from.
     pub touched_at: Timestamp,
+    /// A revision may be due: something came since the last look that closed it.
+    pub open: bool,
     /// Another message was seen under this key.
     pub reused: bool,
     /// Where evidence of this draft has moved to.
@@ -59,6 +61,22 @@ pub struct Piece {
     pub seen: Seen,
     /// The journals that any of its copies came to, sorted.
     pub journals: Vec<String>,
+}
+
+impl Piece {
+    /// Who says so: as the producer told, else as the bytes tell.
+    pub fn server(&self) -> Option<&str> {
+        self.seen.server.as_deref().or(self.evidence.server.as_deref())
+    }
+
+    /// What makes two envelope events one: the server's name and its own id of the event.
+    pub fn event_name(&self) -> Option<(&str, &str)> {
+        let evidence = &self.evidence;
+        match (evidence.kind, &evidence.server, &evidence.report_id) {
+            (Kind::EnvelopeEvent, Some(server), Some(event)) => Some((server, event)),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

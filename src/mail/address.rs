@@ -19,8 +19,12 @@ pub struct Address {
 }
 
 impl Address {
-    /// What two spellings of one address share: Exchange compares local parts without regard to case, and so do X.500 names.
     pub fn compare_key(&self) -> String {
-        self.text.to_lowercase()
+        compare_key(&self.text)
     }
+}
+
+/// What two spellings of one address share: Exchange compares local parts without regard to case, and so do X.500 names.
+pub fn compare_key(text: &str) -> String {
+    text.to_lowercase()
 }

@@ -17,6 +17,10 @@ impl Key {
         Key(format!("sha256:{digest}").into())
     }
 
+    pub fn is_stand_in(&self) -> bool {
+        self.0.starts_with("sha256:")
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

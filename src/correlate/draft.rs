@@ -1,0 +1,208 @@
+//! A draft: the set of evidence of one message, kept in parts as the changelog has them.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    arrival::Timestamp,
+    correlate::{
+        effect::DraftKey,
+        identity::RecordRef,
+        stored::{Piece, Published, StoredDraft},
+    },
+    evidence::Evidence,
+    limits,
+    mail::Digest,
+};
+
+#[derive(Debug, Default)]
+pub struct Draft {
+    parts: Vec<Part>,
+    pub touched_at: Timestamp,
+    pub open: bool,
+    pub reused: bool,
+    pub moved_to: BTreeSet<String>,
+    pub published: Option<Published>,
+    /// What the closing timers wait for, while `open`.
+    pub due: Option<Due>,
+}
+
+/// The next thing that time does to a draft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Look whether all that is expected is here.
+    Look(Timestamp),
+    /// Publish what there is.
+    Close(Timestamp),
+}
+
+impl Due {
+    pub fn at(self) -> Timestamp {
+        let (Due::Look(at) | Due::Close(at)) = self;
+        at
+    }
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    pieces: Vec<Piece>,
+    bytes: usize,
+    /// Changed since it was last written.
+    dirty: bool,
+    /// The changelog has a value for it.
+    stored: bool,
+}
+
+/// Joins the sightings of two copies of the same bytes: the lowest position counts, and every journal.
+/// Says whether that told anything new.
+fn join(piece: &mut Piece, copy: Piece) -> bool {
+    let mut changed = false;
+    if copy.seen < piece.seen {
+        piece.seen = copy.seen;
+        changed = true;
+    }
+    for journal in copy.journals {
+        if let Err(place) = piece.journals.binary_search(&journal) {
+            piece.journals.insert(place, journal);
+            changed = true;
+        }
+    }
+    changed
+}
+
+impl Draft {
+    /// Adds a piece that is not in the set yet; returns the part it went to.
+    pub fn insert(&mut self, piece: Piece) -> usize {
+        if self.is_empty() {
+            self.moved_to.clear();
+        }
+        let bytes = weight(&piece);
+        let fits = |part: &Part| part.bytes == 0 || part.bytes + bytes <= limits::DRAFT_PART_BYTES;
+        if !self.parts.last().is_some_and(fits) {
+            self.parts.push(Part::default());
+        }
+        let index = self.parts.len() - 1;
+        let part = &mut self.parts[index];
+        part.bytes += bytes;
+        part.pieces.push(piece);
+        part.dirty = true;
+        index
+    }
+
+    /// Joins another sighting of a piece; says whether that told anything new.
+    pub fn join(&mut self, part: usize, copy: Piece) -> bool {
+        let part = &mut self.parts[part];
+        let piece = part.pieces.iter_mut().find(|piece| piece.evidence.id == copy.evidence.id);
+        let changed = join(piece.expect("the index names the part that holds the piece"), copy);
+        part.dirty |= changed;
+        changed
+    }
+
+    pub fn remove(&mut self, part: usize, id: &Digest) -> Piece {
+        let part = &mut self.parts[part];
+        let place = part.pieces.iter().position(|piece| piece.evidence.id == *id);
+        let piece = part.pieces.swap_remove(place.expect("the index names the part that holds the piece"));
+        part.bytes -= weight(&piece);
+        part.dirty = true;
+        piece
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.parts.iter().all(|part| part.pieces.is_empty())
+    }
+
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.parts.iter().flat_map(|part| &part.pieces)
+    }
+
+    /// The pieces with the part that each is in.
+    pub fn located(&self) -> impl Iterator<Item = (usize, &Piece)> {
+        self.parts.iter().enumerate().flat_map(|(index, part)| part.pieces.iter().map(move |piece| (index, piece)))
+    }
+
+    pub fn evidence_of(&self, part: usize, id: &Digest) -> Option<&Evidence> {
+        let part = self.parts.get(part)?;
+        part.pieces.iter().find(|piece| piece.evidence.id == *id).map(|piece| &*piece.evidence)
+    }
+
+    /// What the first part carries besides pieces has changed.
+    pub fn head_changed(&mut self) {
+        if self.parts.is_empty() {
+            self.parts.push(Part::default());
+        }
+        self.parts[0].dirty = true;
+    }
+
+    /// The parts to write and those to delete, and nothing is changed any more.
+    pub fn take_changes(&mut self, id: &RecordRef) -> (Vec<StoredDraft>, Vec<DraftKey>) {
+        let (mut write, mut delete) = (Vec::new(), Vec::new());
+        for index in 0..self.parts.len() {
+            let part = &mut self.parts[index];
+            if !std::mem::take(&mut part.dirty) {
+                continue;
+            }
+            let number = part_number(index);
+            if index > 0 && part.pieces.is_empty() {
+                if std::mem::take(&mut part.stored) {
+                    delete.push(DraftKey { record_id: id.to_string(), part: number });
+                }
+                continue;
+            }
+            part.stored = true;
+            let pieces = part.pieces.clone();
+            write.push(self.stored(id, number, pieces));
+        }
+        (write, delete)
+    }
+
+    fn stored(&self, id: &RecordRef, part: i32, pieces: Vec<Piece>) -> StoredDraft {
+        let head = part == 0;
+        StoredDraft {
+            record_id: id.to_string(),
+            key: id.key.clone(),
+            part,
+            pieces,
+            touched_at: self.touched_at,
+            open: self.open,
+            reused: self.reused,
+            moved_to: if head { self.moved_to.iter().cloned().collect() } else { Vec::new() },
+            published: if head { self.published.clone() } else { None },
+        }
+    }
+
+    /// The parts that the changelog has.
+    pub fn stored_parts(&self, id: &RecordRef) -> Vec<DraftKey> {
+        let stored = self.parts.iter().enumerate().filter(|(_, part)| part.stored);
+        stored.map(|(index, _)| DraftKey { record_id: id.to_string(), part: part_number(index) }).collect()
+    }
+
+    /// Takes a part back from the changelog.
+    pub fn restore(&mut self, stored: StoredDraft) {
+        let index = usize::try_from(stored.part).unwrap_or(0);
+        if self.parts.len() <= index {
+            self.parts.resize_with(index + 1, Part::default);
+        }
+        let bytes = stored.pieces.iter().map(weight).sum();
+        self.parts[index] = Part { pieces: stored.pieces, bytes, dirty: false, stored: true };
+        if index == 0 {
+            self.touched_at = stored.touched_at;
+            self.open = stored.open;
+            self.reused = stored.reused;
+            self.moved_to = stored.moved_to.into_iter().collect();
+            self.published = stored.published;
+        }
+    }
+}
+
+fn part_number(index: usize) -> i32 {
+    i32::try_from(index).expect("a draft has fewer parts than memory has room for")
+}
+
+/// About how many bytes a piece takes in the changelog.
+fn weight(piece: &Piece) -> usize {
+    let evidence = &piece.evidence;
+    let claims = evidence.recipients.iter().map(|claim| {
+        let path: usize = claim.path.iter().map(|hop| hop.address.len() + 4).sum();
+        claim.address.text.len() + claim.display_name.as_ref().map_or(0, String::len) + path + 12
+    });
+    320 + claims.sum::<usize>() + evidence.originals.len() * 200
+}
