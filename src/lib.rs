@@ -4,6 +4,7 @@
 
 pub mod limits;
 pub mod arrival;
+pub mod avro;
 pub mod mail;
 pub mod evidence;
 pub mod record;
@@ -15,3 +16,4 @@ pub mod telemetry;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod cli;
+pub mod limits;

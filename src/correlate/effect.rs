@@ -25,8 +25,8 @@ pub struct Complete {
     pub record: JournalRecord,
     /// The originals that no earlier revision carried: index into `record.originals`, and where the bytes are.
     pub wanted: Vec<WantedOriginal>,
-    /// The notices among the evidence: what `journal.ndr` is told.
-    pub notices: Vec<ClosedNotice>,
+    /// The notice among the evidence that tells of a failed or late delivery, told with the first revision only.
+    pub non_delivery: Option<ClosedNotice>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

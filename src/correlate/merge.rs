@@ -12,7 +12,7 @@ use crate::{
         effect::{ClosedNotice, WantedOriginal},
         identity::{RecordRef, Tag},
     },
-    evidence::{Flag, Hop, How, Kind, Place, PlaceKind, RecipientClaim, RecipientKind, Role},
+    evidence::{Flag, Form, Hop, How, Kind, Notice, Place, PlaceKind, RecipientClaim, RecipientKind, Role},
     mail::{Address, AddressKind, Digest, address::compare_key},
     record::{
         ClosedBecause, EvidenceEntry, Group, Journal, JournalRecord, OriginalRole, Recipient, RecordedOriginal, Status,
@@ -255,6 +255,11 @@ impl TopicNames {
             Input::Strays => &self.strays,
         }
     }
+
+    /// Where an arrival lies, as `originals[].reference` says it (contract §4.6).
+    pub fn reference(&self, position: Position) -> String {
+        format!("kafka:{}/{}/{}", self.of(position.input), position.partition, position.offset)
+    }
 }
 
 #[derive(Default)]
@@ -452,17 +457,26 @@ fn flags(
     flags.into_iter().collect()
 }
 
-/// The notice of the lowest id: copies of one notice say the same.
+/// The notice of the lowest id that tells of a failed or late delivery: copies of one notice say the same.
 fn closed_notice(pieces: &[&Piece], originals: &[RecordedOriginal]) -> Option<ClosedNotice> {
     pieces.iter().find_map(|piece| {
-        let notice = piece.evidence.notice.clone()?;
+        let notice = piece.evidence.notice.as_ref().filter(|notice| tells_non_delivery(notice, piece.evidence.form))?;
         let own = piece.evidence.originals.first()?.sha256;
         Some(ClosedNotice {
             position: piece.seen.position,
             id: piece.evidence.id,
             at: piece.seen.at.0,
-            notice,
+            notice: notice.clone(),
             original: originals.iter().position(|original| original.sha256 == own),
         })
     })
+}
+
+/// A bounce that names no recipient status still says that something was not delivered.
+fn tells_non_delivery(notice: &Notice, form: Form) -> bool {
+    let undelivered = |action: &String| action == "failed" || action == "delayed";
+    match notice.statuses.is_empty() {
+        true => matches!(form, Form::DeliveryStatus | Form::UndeliverableReport),
+        false => notice.statuses.iter().filter_map(|status| status.action.as_ref()).any(undelivered),
+    }
 }

@@ -79,6 +79,25 @@ pub enum Outcome {
     Duplicate,
 }
 
+/// How much one turn may still publish, so that a backlog of drafts that fall due at once does not fill the memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    pub records: usize,
+    /// Of originals.
+    pub bytes: i64,
+}
+
+impl Budget {
+    fn is_spent(&self) -> bool {
+        self.records == 0 || self.bytes <= 0
+    }
+
+    fn spend(&mut self, complete: &Complete) {
+        self.records = self.records.saturating_sub(1);
+        self.bytes -= complete.wanted.iter().map(|wanted| wanted.size).sum::<i64>();
+    }
+}
+
 /// All drafts of one task: `handle_*` in, [`Correlator::poll_effect`] out, [`Correlator::poll_deadline`] to know when.
 pub struct Correlator {
     rules: Rules,
@@ -329,15 +348,16 @@ impl Correlator {
         self.changed.insert(record.clone());
     }
 
-    /// Closes what is due and forgets what is old.
-    pub fn handle_time(&mut self, now: Timestamp) {
+    /// Closes what is due and forgets what is old, as far as the budget reaches; what is left stays due.
+    pub fn handle_time(&mut self, now: Timestamp, budget: &mut Budget) {
         while let Some((at, _)) = self.due.first()
             && *at <= now
+            && !budget.is_spent()
         {
             let (_, record) = self.due.pop_first().expect("the first was just seen");
             match self.draft(&record).due.take() {
-                Some(Due::Look(_)) => self.look(&record, now),
-                Some(Due::Close(_)) => self.close(&record, now),
+                Some(Due::Look(_)) => self.look(&record, now, budget),
+                Some(Due::Close(_)) => self.close(&record, now, budget),
                 None => {}
             }
         }
@@ -350,7 +370,7 @@ impl Correlator {
     }
 
     /// The draft has settled: close it if its evidence is complete, else wait as its evidence says.
-    fn look(&mut self, record: &RecordRef, now: Timestamp) {
+    fn look(&mut self, record: &RecordRef, now: Timestamp, budget: &mut Budget) {
         let timing = self.rules.timing;
         let draft = self.draft(record);
         let pieces = merge::in_order(draft.pieces());
@@ -359,7 +379,7 @@ impl Correlator {
             false => completion::judge(&pieces, &merge::Groups::of(&pieces)).because,
         };
         let wait = match because {
-            ClosedBecause::Evidence => return self.close(record, now),
+            ClosedBecause::Evidence => return self.close(record, now, budget),
             ClosedBecause::Quiet => timing.quiet,
             ClosedBecause::Patience => timing.patience,
         };
@@ -369,12 +389,13 @@ impl Correlator {
     }
 
     /// Publishes what the draft adds up to, if that differs from what was published before.
-    fn close(&mut self, record: &RecordRef, now: Timestamp) {
+    fn close(&mut self, record: &RecordRef, now: Timestamp, budget: &mut Budget) {
         let rules = self.rules.clone();
         let draft = self.draft(record);
         draft.open = false;
         draft.head_changed();
         if let Some(complete) = complete(record, draft, &rules, now) {
+            budget.spend(&complete);
             self.effects.push_back(Effect::Publish(Box::new(complete)));
         }
         self.changed.insert(record.clone());
@@ -452,9 +473,9 @@ fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) ->
     let wanted = carry(&mut record, wanted, &mut published, rules, text.len());
     record.revision = published.revision;
     record.closed_at = now.0;
-    let notices = notice.filter(|_| published.revision == 1).into_iter().collect();
+    let non_delivery = notice.filter(|_| published.revision == 1);
     draft.published = Some(published);
-    Some(Complete { record, wanted, notices })
+    Some(Complete { record, wanted, non_delivery })
 }
 
 fn superseded(id: &RecordRef, draft: &Draft) -> JournalRecord {
@@ -488,11 +509,7 @@ fn carry(
         }
         let size = usize::try_from(original.size).unwrap_or(usize::MAX);
         let fits = room.is_none_or(|room| size <= room);
-        let reference = (!fits).then(|| {
-            let position = original.position;
-            let topic = rules.topic_names.of(position.input);
-            format!("kafka:{topic}/{}/{}", position.partition, position.offset)
-        });
+        let reference = (!fits).then(|| rules.topic_names.reference(original.position));
         published.carried.push(Carried {
             sha256: original.sha256,
             revision: published.revision,

@@ -12,6 +12,7 @@ use crate::{
 
 /// One part of one draft: the value of `journal.drafts`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "Draft")]
 pub struct StoredDraft {
     pub record_id: String,
     pub key: Key,

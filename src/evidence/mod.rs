@@ -1,6 +1,8 @@
 //! Bytes → what they say: one arrival becomes one [`Evidence`], or is rejected with a reason a person understands.
 //! Pure. Nothing here knows of other arrivals.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{Address, Digest, Guard, Key};
@@ -33,6 +35,7 @@ pub struct Evidence {
     /// The originals attached: the first is the original, a decrypted copy follows it.
     pub originals: Vec<Original>,
     pub notice: Option<Notice>,
+    #[serde(with = "crate::evidence::flag_names")]
     pub flags: Vec<Flag>,
 }
 
@@ -236,6 +239,33 @@ pub enum Flag {
     Tnef,
     Truncated,
     UndeliverableReport,
+}
+
+impl fmt::Display for Flag {
+    /// The contract's word: `report-mismatch`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// Flags as strings: Avro's enum symbols know no hyphen, and a new flag then needs no new schema version.
+pub(crate) mod flag_names {
+    use serde::{
+        Deserialize as _, Deserializer, Serializer,
+        de::{IntoDeserializer as _, value},
+    };
+
+    use super::Flag;
+
+    pub fn serialize<S: Serializer>(flags: &[Flag], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(flags.iter().map(Flag::to_string))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Flag>, D::Error> {
+        let flag = |name: &String| Flag::deserialize(name.as_str().into_deserializer());
+        let flags: Result<Vec<Flag>, value::Error> = Vec::<String>::deserialize(deserializer)?.iter().map(flag).collect();
+        flags.map_err(serde::de::Error::custom)
+    }
 }
 
 /// Why an arrival is no evidence.

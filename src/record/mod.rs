@@ -2,10 +2,21 @@
 //!
 //! The shape stands before the room that fills it (`correlate`), so that a record's field names are written once.
 
+pub mod activity;
+pub mod ledger;
+pub mod non_delivery;
+
 use serde::{Deserialize, Serialize};
 
+pub use activity::JournalActivity;
+pub use ledger::{Disposition, LedgerRow};
+pub use non_delivery::NonDelivery;
+
 pub use crate::evidence::{Flag, Hop, Kind, Role};
-use crate::mail::{AddressKind, Digest};
+use crate::{
+    avro::{self, DecodeError, Schema},
+    mail::{AddressKind, Digest},
+};
 
 /// One message and revision, as `journal.archive` carries it. Field names and meanings are the contract's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +38,7 @@ pub struct JournalRecord {
     pub unresolved: Vec<String>,
     pub originals: Vec<RecordedOriginal>,
     pub journals: Vec<Journal>,
+    #[serde(with = "crate::evidence::flag_names")]
     pub flags: Vec<Flag>,
     pub evidence: Vec<EvidenceEntry>,
     pub certificate: Certificate,
@@ -97,7 +109,7 @@ pub struct RecordedOriginal {
     pub sha256: Digest,
     pub size: i64,
     pub role: OriginalRole,
-    #[serde(with = "crate::record::content")]
+    #[serde(with = "crate::avro::content")]
     pub content: Option<bytes::Bytes>,
     pub reference: Option<String>,
 }
@@ -154,24 +166,39 @@ pub enum Expectation {
     Recipient,
 }
 
-/// An original's bytes: base64 in JSON, bytes in Avro.
-pub(crate) mod content {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    use bytes::Bytes;
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
-
-    pub fn serialize<S: Serializer>(content: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return content.as_ref().map(|bytes| STANDARD.encode(bytes)).serialize(serializer);
-        }
-        content.as_ref().map(|bytes| serde_bytes::Bytes::new(bytes)).serialize(serializer)
+impl JournalRecord {
+    /// The value of `journal.archive`: Avro, framed.
+    pub fn to_avro(&self) -> Vec<u8> {
+        let body_bytes = self.originals.iter().filter_map(|original| original.content.as_ref()).map(bytes::Bytes::len).sum();
+        avro::encode_sized(Schema::JournalRecord, self, body_bytes)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
-        if deserializer.is_human_readable() {
-            let text = Option::<String>::deserialize(deserializer)?;
-            return text.map(|text| STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom)).transpose();
-        }
-        Ok(Option::<serde_bytes::ByteBuf>::deserialize(deserializer)?.map(|bytes| Bytes::from(bytes.into_vec())))
+    /// The same record without its originals' bytes.
+    pub fn without_content(&self) -> JournalRecord {
+        let mut bare = self.clone();
+        bare.originals.iter_mut().for_each(|original| original.content = None);
+        bare
     }
+}
+
+/// A value as one line of JSON, bytes in base64, without the line end.
+pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("no shape has a map whose keys are not strings")
+}
+
+/// Why bytes are no journal record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Avro(#[from] DecodeError),
+    #[error("the value is neither an Avro nor a JSON JournalRecord: {0}")]
+    Json(String),
+}
+
+/// Reads a record from its Avro value or from its line of JSON.
+pub fn read(bytes: &[u8]) -> Result<JournalRecord, ReadError> {
+    if avro::is_framed(bytes) {
+        return Ok(avro::decode(Schema::JournalRecord, bytes)?);
+    }
+    serde_json::from_slice(bytes).map_err(|error| ReadError::Json(error.to_string()))
 }

@@ -3,17 +3,33 @@
 //!
 //! A shell's loop: read arrivals up to a bound; [`Tasks::turn`]; write every [`Outgoing`] and the positions read in one
 //! transaction. If that fails: drop the tasks and restore them from the changelog ([`Tasks::assign`], then
-//! [`Tasks::restore`] for each value of its partition, then [`Tasks::restored`]).
+//! [`Tasks::restore`] for each entry of its partition, then [`Tasks::restored`]).
 
 pub mod clock;
 pub mod home;
+pub mod publish;
+pub mod recent;
+pub mod stray;
+pub mod task;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use rayon::prelude::*;
+
+pub use clock::Order;
+use publish::Publisher;
+use recent::Recent;
+pub use task::RestoreError;
+use task::Task;
 
 use crate::{
-    arrival::{Arrival, Input, Position, Timestamp},
-    correlate::Rules,
+    arrival::{Arrival, Format, Input, Position, Timestamp},
+    correlate::{Budget, Complete, Effect, Merged, Outcome, Piece, Rules, Seen},
+    evidence::{self, Evidence, Kind, Rejection},
+    limits,
     mail::Digest,
+    record::{Disposition, LedgerRow},
 };
 
 /// The topics that are written.
@@ -61,7 +77,7 @@ pub struct Outgoing {
 pub enum Encoding {
     /// Avro single-object encoding, for Kafka.
     Avro,
-    /// One line of JSON, for files. Drafts and strays are Avro all the same: nobody else reads them.
+    /// One line of JSON, for files. Drafts are Avro all the same: nobody else reads them.
     Json,
 }
 
@@ -75,8 +91,9 @@ pub enum ArchiveFormat {
 #[derive(Clone, Debug)]
 pub struct TurnRules {
     pub rules: Rules,
-    /// N, of all input topics.
+    /// N, of all input topics; at least 1.
     pub partitions: i32,
+    pub order: Order,
     pub encoding: Encoding,
     pub archive_format: ArchiveFormat,
     /// Bytes of recent arrivals to keep at hand for records that close soon.
@@ -108,12 +125,13 @@ pub struct Counts {
     pub notices: u64,
     pub moved: u64,
     pub rejected: u64,
+    /// Revisions published; of these, `incomplete` and `superseded` are those with that status.
     pub records: u64,
     pub incomplete: u64,
     pub superseded: u64,
     /// Originals that had to be read again.
     pub refetched: u64,
-    /// Originals that could not be had any more.
+    /// Originals that could not be had any more, and went by reference.
     pub lost: u64,
 }
 
@@ -122,58 +140,231 @@ pub struct Counts {
 pub struct TurnOutput {
     pub outgoing: Vec<Outgoing>,
     pub counts: Counts,
+    /// More is due than one turn publishes: do not wait for arrivals before the next.
+    pub more_due: bool,
 }
 
 /// The tasks of one instance, one a partition number.
-pub struct Tasks {}
-
-/// A changelog value that cannot be read: the task must not start.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct RestoreError(pub String);
+pub struct Tasks {
+    rules: TurnRules,
+    tasks: BTreeMap<i32, Task>,
+    recent: Recent,
+}
 
 impl Tasks {
-    pub fn new(_rules: TurnRules) -> Tasks {
-        todo!()
+    pub fn new(rules: TurnRules) -> Tasks {
+        let recent = Recent::new(rules.recent_bytes_max);
+        Tasks { rules, tasks: BTreeMap::new(), recent }
     }
 
     /// Begins an empty task; restore it before its first turn.
-    pub fn assign(&mut self, _partition: i32) {
-        todo!()
+    pub fn assign(&mut self, partition: i32) {
+        self.tasks.insert(partition, Task::new(&self.rules));
     }
 
     /// Takes one `journal.drafts` entry of the task's partition; `value` none is a tombstone.
-    pub fn restore(&mut self, _partition: i32, _key: &[u8], _value: Option<&[u8]>) -> Result<(), RestoreError> {
-        todo!()
+    pub fn restore(&mut self, partition: i32, key: &[u8], value: Option<&[u8]>) {
+        self.task(partition).restore(key, value);
     }
 
-    pub fn restored(&mut self, _partition: i32) {
-        todo!()
+    /// Ends the restoring of a task.
+    pub fn restored(&mut self, partition: i32) -> Result<(), RestoreError> {
+        self.task(partition).restored()
     }
 
     /// Drops a task and all it knew.
-    pub fn revoke(&mut self, _partition: i32) {
-        todo!()
+    pub fn revoke(&mut self, partition: i32) {
+        self.tasks.remove(&partition);
     }
 
-    /// One turn: `arrivals` in the order read, every partition's progress, the wall clock.
+    fn task(&mut self, partition: i32) -> &mut Task {
+        self.tasks.get_mut(&partition).expect("a shell speaks only of partitions that it has assigned")
+    }
+
+    /// One turn: `arrivals` in the order read, every assigned partition's progress, the wall clock.
     pub fn turn(
         &mut self,
-        _arrivals: Vec<Arrival>,
-        _progress: &[Progress],
-        _wall: Timestamp,
-        _bodies: &mut dyn Bodies,
+        arrivals: Vec<Arrival>,
+        progress: &[Progress],
+        wall: Timestamp,
+        bodies: &mut dyn Bodies,
     ) -> TurnOutput {
-        todo!()
+        let mut turn = Turn {
+            wall,
+            budget: Budget { records: limits::TURN_RECORDS_MAX, bytes: limits::TURN_ORIGINAL_BYTES_MAX },
+            output: TurnOutput::default(),
+            ledger: Vec::with_capacity(arrivals.len()),
+        };
+        let read: Vec<Result<Evidence, Rejection>> = arrivals.par_iter().map(read_evidence).collect();
+        let mut unread = Unread::of(&arrivals);
+        for (arrival, evidence) in arrivals.into_iter().zip(read) {
+            unread.take(&arrival);
+            self.advance(&arrival, progress, &unread, &mut turn);
+            self.take_arrival(arrival, evidence, &mut turn);
+        }
+        self.end_turn(progress, &mut turn);
+        let completes = self.drain_effects(&mut turn);
+        let publisher = Publisher { rules: &self.rules, recent: &mut self.recent };
+        publisher.publish(completes, bodies, &mut turn.output);
+        publish::ledger(turn.ledger, &self.rules, &mut turn.output);
+        turn.output
     }
 
-    /// When the earliest open draft is due, in task time: what the files shell runs on to when its input has ended.
+    /// Moves the task's time on to an arrival, and closes what fell due before it.
+    fn advance(&mut self, arrival: &Arrival, progress: &[Progress], unread: &Unread, turn: &mut Turn) {
+        let Position { input, partition, .. } = arrival.position;
+        let wall = turn.wall;
+        let task = self.task(partition);
+        for told in progress.iter().filter(|told| told.partition == partition) {
+            task.clock.progress(told.input, told.at_end && unread.none_from(told.input, partition));
+        }
+        task.clock.arrival(input, arrival.at, wall);
+        if let Some(now) = task.clock.now(wall) {
+            task.correlator.handle_time(now, &mut turn.budget);
+        }
+    }
+
+    fn end_turn(&mut self, progress: &[Progress], turn: &mut Turn) {
+        for told in progress {
+            self.task(told.partition).clock.progress(told.input, told.at_end);
+        }
+        for task in self.tasks.values_mut() {
+            if let Some(now) = task.clock.now(turn.wall) {
+                task.correlator.handle_time(now, &mut turn.budget);
+                turn.output.more_due |= task.correlator.poll_deadline().is_some_and(|due| due <= now);
+            }
+            task.correlator.handle_turn_end();
+        }
+    }
+
+    fn take_arrival(&mut self, arrival: Arrival, evidence: Result<Evidence, Rejection>, turn: &mut Turn) {
+        turn.output.counts.arrivals += 1;
+        let evidence = match evidence {
+            Ok(evidence) => evidence,
+            Err(rejection) => return self.reject(&arrival, &rejection, turn),
+        };
+        let home = home::home_partition(evidence.key.as_str().as_bytes(), self.rules.partitions);
+        if arrival.position.input != Input::Strays && arrival.position.partition != home {
+            turn.output.counts.moved += 1;
+            turn.output.outgoing.push(stray::send_home(&arrival, &evidence.key, home));
+            let reason = format!("sent to its home, partition {home}");
+            return self.enter(&arrival, Disposition::Moved, None, Some(reason), turn);
+        }
+        let kind = evidence.kind;
+        if !evidence.originals.is_empty() {
+            self.recent.insert(arrival.origin, arrival.bytes.clone());
+        }
+        let merged = self.task(arrival.position.partition).correlator.handle_evidence(piece(&arrival, evidence), turn.wall);
+        self.enter_merged(&arrival, kind, merged, turn);
+    }
+
+    fn enter_merged(&mut self, arrival: &Arrival, kind: Kind, merged: Merged, turn: &mut Turn) {
+        let counts = &mut turn.output.counts;
+        let (disposition, count) = match (merged.outcome, kind) {
+            (Outcome::Duplicate, _) => (Disposition::Duplicate, &mut counts.duplicates),
+            (Outcome::New, Kind::Notice) => (Disposition::Notice, &mut counts.notices),
+            (Outcome::New, _) => (Disposition::Merged, &mut counts.merged),
+        };
+        *count += 1;
+        self.enter(arrival, disposition, Some(merged.record_id), None, turn);
+    }
+
+    fn reject(&mut self, arrival: &Arrival, rejection: &Rejection, turn: &mut Turn) {
+        turn.output.counts.rejected += 1;
+        let topic = self.rules.rules.topic_names.of(arrival.position.input);
+        turn.output.outgoing.push(publish::rejected(arrival, rejection, topic));
+        self.enter(arrival, Disposition::Rejected, None, Some(rejection.to_string()), turn);
+    }
+
+    fn enter(
+        &self,
+        arrival: &Arrival,
+        disposition: Disposition,
+        record_id: Option<String>,
+        reason: Option<String>,
+        turn: &mut Turn,
+    ) {
+        let Position { input, partition, offset } = arrival.position;
+        turn.ledger.push(LedgerRow {
+            topic: self.rules.rules.topic_names.of(input).to_owned(),
+            partition,
+            offset,
+            disposition,
+            record_id,
+            reason,
+            source: arrival.source.clone(),
+        });
+    }
+
+    /// Takes every task's effects: drafts become outgoing values, completed records are returned in order.
+    fn drain_effects(&mut self, turn: &mut Turn) -> Vec<Complete> {
+        let mut completes = Vec::new();
+        for (partition, task) in &mut self.tasks {
+            while let Some(effect) = task.correlator.poll_effect() {
+                match effect {
+                    Effect::Publish(complete) => completes.push(*complete),
+                    Effect::Remember(stored) => turn.output.outgoing.push(publish::draft(*partition, &stored)),
+                    Effect::Forget(key) => turn.output.outgoing.push(publish::forgotten_draft(*partition, &key)),
+                }
+            }
+        }
+        completes
+    }
+
+    /// When the earliest open draft is due, in task time.
     pub fn poll_deadline(&self) -> Option<Timestamp> {
-        todo!()
+        self.tasks.values().filter_map(|task| task.correlator.poll_deadline()).min()
     }
 
-    /// Draft counts: open (still to be published or again to be), remembered (published).
-    pub fn drafts(&self) -> (u64, u64) {
-        todo!()
+    /// How many drafts wait to be closed, and how many there are in all.
+    pub fn drafts(&self) -> (usize, usize) {
+        let counts = self.tasks.values().map(|task| task.correlator.drafts());
+        counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
     }
+}
+
+/// What one turn gathers on its way.
+struct Turn {
+    wall: Timestamp,
+    budget: Budget,
+    output: TurnOutput,
+    ledger: Vec<LedgerRow>,
+}
+
+/// How many arrivals of the turn are still to be taken, by input and partition: until the last is, its partition has
+/// not been read to its end.
+struct Unread(BTreeMap<(Input, i32), usize>);
+
+impl Unread {
+    fn of(arrivals: &[Arrival]) -> Unread {
+        let mut unread = BTreeMap::new();
+        for Arrival { position, .. } in arrivals {
+            *unread.entry((position.input, position.partition)).or_default() += 1;
+        }
+        Unread(unread)
+    }
+
+    fn take(&mut self, arrival: &Arrival) {
+        let left = self.0.get_mut(&(arrival.position.input, arrival.position.partition));
+        *left.expect("every arrival of the turn was counted") -= 1;
+    }
+
+    fn none_from(&self, input: Input, partition: i32) -> bool {
+        self.0.get(&(input, partition)).is_none_or(|left| *left == 0)
+    }
+}
+
+fn read_evidence(arrival: &Arrival) -> Result<Evidence, Rejection> {
+    match arrival.format {
+        Format::Mail => evidence::read_mail(&arrival.bytes),
+        Format::EnvelopeEvent => evidence::envelope_event::read_envelope_event(&arrival.bytes),
+    }
+}
+
+fn piece(arrival: &Arrival, evidence: Evidence) -> Piece {
+    let mut journals = arrival.journal_recipients.clone();
+    journals.sort_unstable();
+    journals.dedup();
+    let seen = Seen { position: arrival.origin, at: arrival.at, server: arrival.server.clone() };
+    Piece { evidence: evidence.into(), seen, journals }
 }

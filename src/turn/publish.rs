@@ -1,0 +1,202 @@
+//! Effects → the values that leave. Records are built on every core and leave in the order in which they closed.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bytes::Bytes;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::{
+    arrival::{Arrival, Format, Input, Position},
+    avro::{self, Schema},
+    correlate::{Complete, DraftKey, StoredDraft, WantedOriginal},
+    evidence::{self, Flag, Rejection},
+    mail::Digest,
+    record::{self, ClosedBecause, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status},
+    turn::{ArchiveFormat, Bodies, Encoding, Outgoing, Output, TurnOutput, TurnRules, recent::Recent},
+};
+
+/// Turns completed drafts into values for the archive, the activity topic and the NDR topic.
+pub struct Publisher<'a> {
+    pub rules: &'a TurnRules,
+    pub recent: &'a mut Recent,
+}
+
+/// The arrivals that hold the originals of a turn's records: at hand, or read again.
+enum Held {
+    AtHand(Bytes),
+    Refetched(Result<Bytes, String>),
+}
+
+impl Publisher<'_> {
+    pub fn publish(self, completes: Vec<Complete>, bodies: &mut dyn Bodies, output: &mut TurnOutput) {
+        let held = self.gather(&completes, bodies);
+        let counts = &mut output.counts;
+        counts.records += completes.len() as u64;
+        for complete in &completes {
+            counts.incomplete += u64::from(complete.record.status == Status::Incomplete);
+            counts.superseded += u64::from(complete.record.status == Status::Superseded);
+        }
+        counts.refetched += held.values().filter(|held| matches!(held, Held::Refetched(Ok(_)))).count() as u64;
+        let rules = self.rules;
+        let built: Vec<Built> = completes.into_par_iter().map(|complete| build(complete, &held, rules)).collect();
+        for built in built {
+            output.counts.lost += built.lost;
+            output.outgoing.extend(built.outgoing);
+        }
+    }
+
+    /// Finds the bytes of every arrival that is wanted; what was at hand is not needed again.
+    fn gather(self, completes: &[Complete], bodies: &mut dyn Bodies) -> HashMap<Position, Held> {
+        let wanted: BTreeSet<Position> =
+            completes.iter().flat_map(|complete| &complete.wanted).map(|wanted| wanted.position).collect();
+        let mut held = HashMap::with_capacity(wanted.len());
+        let mut missing = Vec::new();
+        for position in wanted {
+            match self.recent.get(&position) {
+                Some(arrival) => {
+                    self.recent.remove(&position);
+                    held.insert(position, Held::AtHand(arrival));
+                }
+                None => missing.push(position),
+            }
+        }
+        if !missing.is_empty() {
+            let fetched = bodies.fetch(&missing);
+            held.extend(missing.into_iter().zip(fetched.into_iter().map(Held::Refetched)));
+        }
+        held
+    }
+}
+
+struct Built {
+    outgoing: Vec<Outgoing>,
+    lost: u64,
+}
+
+fn build(complete: Complete, held: &HashMap<Position, Held>, rules: &TurnRules) -> Built {
+    let Complete { mut record, wanted, non_delivery } = complete;
+    let mut lost = 0;
+    for original in wanted {
+        match original_bytes(&original, held) {
+            Ok(bytes) => record.originals[original.index].content = Some(bytes),
+            Err(_) => {
+                lost += 1;
+                leave_where_it_arrived(&mut record, &original, rules);
+            }
+        }
+    }
+    let mut outgoing = vec![archive(&record, rules), activity(&record, rules)];
+    let non_delivery =
+        non_delivery.and_then(|closed| NonDelivery::build(&record, &closed.notice, closed.id, closed.original));
+    outgoing.extend(non_delivery.map(|non_delivery| {
+        let key = non_delivery.message_id.as_deref().unwrap_or(&record.key).to_owned();
+        outgoing_value(Output::Ndr, &key, encode(rules.encoding, Schema::NonDelivery, &non_delivery, 0))
+    }));
+    Built { outgoing, lost }
+}
+
+/// Cuts an original out of its arrival. What was read again must be what once came: the hash is the proof.
+fn original_bytes(wanted: &WantedOriginal, held: &HashMap<Position, Held>) -> Result<Bytes, String> {
+    let format = match wanted.position.input {
+        Input::Envelopes => Format::EnvelopeEvent,
+        Input::Reports | Input::Strays => Format::Mail,
+    };
+    match &held[&wanted.position] {
+        Held::AtHand(arrival) => evidence::original_bytes(arrival, format, &wanted.place),
+        Held::Refetched(Ok(arrival)) => {
+            let bytes = evidence::original_bytes(arrival, format, &wanted.place)?;
+            if Digest::of(&bytes) == wanted.sha256 {
+                Ok(bytes)
+            } else {
+                Err("the bytes at this position are not those that arrived".to_owned())
+            }
+        }
+        Held::Refetched(Err(reason)) => Err(reason.clone()),
+    }
+}
+
+/// The bytes cannot be had any more: the record says where they were.
+fn leave_where_it_arrived(record: &mut JournalRecord, original: &WantedOriginal, rules: &TurnRules) {
+    record.originals[original.index].reference = Some(rules.rules.topic_names.reference(original.position));
+    if let Err(place) = record.flags.binary_search(&Flag::OriginalByReference) {
+        record.flags.insert(place, Flag::OriginalByReference);
+    }
+}
+
+fn archive(record: &JournalRecord, rules: &TurnRules) -> Outgoing {
+    let carried = record.originals.iter().filter_map(|original| original.content.as_ref().map(|bytes| (original, bytes)));
+    let originals: Vec<(Digest, Bytes)> = carried.map(|(original, bytes)| (original.sha256, bytes.clone())).collect();
+    let body_bytes = originals.iter().map(|(_, bytes)| bytes.len()).sum();
+    let value = match rules.archive_format {
+        ArchiveFormat::Record => encode(rules.encoding, Schema::JournalRecord, record, body_bytes),
+        ArchiveFormat::Report => Bytes::from(record::report::build(record)),
+    };
+    Outgoing { originals, ..outgoing_value(Output::Archive, &record.key, value) }
+}
+
+fn activity(record: &JournalRecord, rules: &TurnRules) -> Outgoing {
+    let activity = JournalActivity::of(record);
+    outgoing_value(Output::Activity, &record.key, encode(rules.encoding, Schema::JournalActivity, &activity, 0))
+}
+
+fn outgoing_value(output: Output, key: &str, value: Bytes) -> Outgoing {
+    Outgoing {
+        output,
+        partition: None,
+        key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        value: Some(value),
+        headers: Vec::new(),
+        at: None,
+        originals: Vec::new(),
+    }
+}
+
+fn encode<T: Serialize>(encoding: Encoding, schema: Schema, value: &T, body_bytes: usize) -> Bytes {
+    match encoding {
+        Encoding::Avro => avro::encode_sized(schema, value, body_bytes).into(),
+        Encoding::Json => serde_json::to_vec(value).expect("published values have nothing that JSON cannot say").into(),
+    }
+}
+
+/// The ledger rows of a turn, keyed by topic and partition.
+pub fn ledger(rows: Vec<LedgerRow>, rules: &TurnRules, output: &mut TurnOutput) {
+    output.outgoing.extend(rows.into_iter().map(|row| {
+        let key = format!("{}-{}", row.topic, row.partition);
+        outgoing_value(Output::Ledger, &key, encode(rules.encoding, Schema::Ledger, &row, 0))
+    }));
+}
+
+/// A part of a draft, for the changelog.
+pub fn draft(partition: i32, stored: &StoredDraft) -> Outgoing {
+    let value = avro::encode(Schema::Draft, stored);
+    Outgoing { partition: Some(partition), ..outgoing_value(Output::Drafts, &stored.draft_key().to_text(), value.into()) }
+}
+
+/// The end of a part of a draft.
+pub fn forgotten_draft(partition: i32, key: &DraftKey) -> Outgoing {
+    let outgoing = outgoing_value(Output::Drafts, &key.to_text(), Bytes::new());
+    Outgoing { partition: Some(partition), value: None, ..outgoing }
+}
+
+/// A dead letter: the arrival's bytes, key and headers as they came, and headers that say what was wrong.
+pub fn rejected(arrival: &Arrival, rejection: &Rejection, topic: &str) -> Outgoing {
+    let Position { partition, offset, .. } = arrival.position;
+    let said = [
+        ("topic", topic.to_owned()),
+        ("partition", partition.to_string()),
+        ("offset", offset.to_string()),
+        ("reason", rejection.reason.to_owned()),
+        ("detail", rejection.detail.clone()),
+    ];
+    let came = arrival.headers.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()));
+    Outgoing {
+        output: Output::Rejected,
+        partition: None,
+        key: arrival.key.clone(),
+        value: Some(arrival.bytes.clone()),
+        headers: said.into_iter().map(|(name, value)| (name.to_owned(), Bytes::from(value))).chain(came).collect(),
+        at: Some(arrival.at),
+        originals: Vec::new(),
+    }
+}
