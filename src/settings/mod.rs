@@ -235,7 +235,7 @@ impl Settings {
         let Some(path) = file else { return Settings::check(None, variables, host.as_deref()) };
         let name = path.display().to_string();
         let text = edge::read_file(path).map_err(|reason| {
-            let origin = Origin::File { name: name.as_str().into(), line: 1 };
+            let origin = Origin::File { name: name.as_str().into(), line: None };
             SettingsErrors(vec![SettingsError { origin, text: reason }])
         })?;
         Settings::check(Some((&name, &text)), variables, host.as_deref())

@@ -15,7 +15,11 @@ use toml::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     Default,
-    File { name: Arc<str>, line: usize },
+    /// No line: the file as a whole.
+    File {
+        name: Arc<str>,
+        line: Option<usize>,
+    },
     Variable(String),
 }
 
@@ -23,7 +27,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => f.write_str("default"),
-            Origin::File { name, line } => write!(f, "{name}:{line}"),
+            Origin::File { name, line: Some(line) } => write!(f, "{name}:{line}"),
+            Origin::File { name, line: None } => f.write_str(name),
             Origin::Variable(name) => f.write_str(name),
         }
     }
@@ -49,7 +54,7 @@ impl TypedSettings {
     pub fn read_file(&mut self, name: &str, text: &str) {
         let (table, errors) = DeTable::parse_recoverable(text);
         let name: Arc<str> = name.into();
-        let place = |offset: usize| Origin::File { name: name.clone(), line: line_of(text, offset) };
+        let place = |offset: usize| Origin::File { name: name.clone(), line: Some(line_of(text, offset)) };
         for error in &errors {
             let origin = place(error.span().map_or(0, |span| span.start));
             self.errors.push(SettingsError { origin, text: format!("this is not TOML: {}", error.message()) });
