@@ -16,4 +16,3 @@ pub mod telemetry;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod cli;
-pub mod limits;

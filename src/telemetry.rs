@@ -96,9 +96,10 @@ pub fn written(topic: &str, bytes: usize) {
     counter!(WRITTEN_BYTES, "topic" => topic.to_owned()).increment(bytes as u64);
 }
 
-pub fn drafts((open, remembered): (u64, u64)) {
+/// How many drafts wait to be closed, and how many there are in all.
+pub fn drafts((open, all): (usize, usize)) {
     gauge!(DRAFTS, "state" => "open").set(open as f64);
-    gauge!(DRAFTS, "state" => "remembered").set(remembered as f64);
+    gauge!(DRAFTS, "state" => "remembered").set(all.saturating_sub(open) as f64);
 }
 
 pub fn lag(topic: &str, partition: i32, arrivals: i64) {

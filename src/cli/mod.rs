@@ -5,6 +5,10 @@
 //! never with `println!`, which panics when the reader of a pipe has gone.
 
 mod config;
+#[cfg(feature = "kafka")]
+mod run;
+#[cfg(feature = "kafka")]
+mod topics;
 
 use std::{
     fmt::Display,
@@ -55,12 +59,20 @@ enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(feature = "kafka")]
+    Run(run::Run),
+    #[cfg(feature = "kafka")]
+    Topics(topics::Topics),
     Config(config::Config),
 }
 
 impl Command {
     fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
+            #[cfg(feature = "kafka")]
+            Command::Run(command) => command.run(context),
+            #[cfg(feature = "kafka")]
+            Command::Topics(command) => command.run(context),
             Command::Config(command) => command.run(context),
         }
     }

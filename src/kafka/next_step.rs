@@ -56,6 +56,14 @@ impl Trouble {
         Trouble::new(signs.next_step(), signs.cause(), format!("could not {doing}: {error}{}", signs.advice()))
     }
 
+    /// The same failure where nothing less than new clients helps.
+    pub fn for_new_clients(self) -> Trouble {
+        match self.next {
+            NextStep::Stop => self,
+            _ => Trouble { next: NextStep::StartAnew, ..self },
+        }
+    }
+
     /// The same failure where the call is not tried again.
     pub fn given_up(self) -> Trouble {
         match self.next {

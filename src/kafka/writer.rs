@@ -1,6 +1,7 @@
 //! One turn → one Kafka transaction.
 
 use std::{
+    cell::Cell,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -33,13 +34,15 @@ pub struct Writer {
     producer: ThreadedProducer<Notes>,
     topics: TopicSettings,
     stop: Stop,
+    /// A transaction was begun and neither committed nor aborted.
+    open: Cell<bool>,
 }
 
 impl Writer {
     /// A producer whose predecessor of the same id is fenced, and its open transaction ended.
     pub fn start(kafka: &KafkaSettings, topics: &TopicSettings, sizes: Sizes, stop: Stop) -> Result<Writer, Trouble> {
         let producer = client::create(&client::config(kafka, Role::Producer, sizes))?;
-        let writer = Writer { producer, topics: topics.clone(), stop };
+        let writer = Writer { producer, topics: topics.clone(), stop, open: Cell::new(false) };
         let deadline = Instant::now() + limits::REACH_MAX;
         writer.insist("take up the transactional id", deadline, |wait| writer.producer.init_transactions(wait))?;
         Ok(writer)
@@ -55,6 +58,7 @@ impl Writer {
     ) -> Result<(), Trouble> {
         let deadline = Instant::now() + limits::TURN_WRITE_MAX;
         self.producer.begin_transaction().map_err(|error| Trouble::of("begin a turn", &error).given_up())?;
+        self.open.set(true);
         faults.pass(Phase::Begun)?;
         for value in outgoing {
             self.send(value, deadline)?;
@@ -67,19 +71,19 @@ impl Writer {
         self.flush(deadline)?;
         faults.pass(Phase::Flushed)?;
         self.insist("commit a turn", deadline, |wait| self.producer.commit_transaction(wait))?;
+        self.open.set(false);
         faults.pass(Phase::Committed)
     }
 
-    /// Ends a transaction that was not committed. After it the producer is as new.
+    /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
     pub fn abort(&self) -> Result<(), Trouble> {
+        if !self.open.replace(false) {
+            return Ok(());
+        }
         let deadline = Instant::now() + limits::REACH_MAX;
         let aborted = self.insist("abort a turn", deadline, |wait| self.producer.abort_transaction(wait));
         self.producer.client().context().take_delivery_error();
-        // Without an open transaction there is nothing to abort, which librdkafka calls a wrong state.
-        aborted.map_err(|trouble| match trouble.next {
-            NextStep::Stop => trouble,
-            _ => Trouble { next: NextStep::StartAnew, ..trouble },
-        })
+        aborted.map_err(Trouble::for_new_clients)
     }
 
     fn send(&self, value: &Outgoing, deadline: Instant) -> Result<(), Trouble> {
@@ -152,11 +156,7 @@ fn refused(topic: &str, code: Option<RDKafkaErrorCode>, error: &KafkaError) -> T
         let why = format!("{topic} refuses a value as too large: raise its max.message.bytes (and then the broker's)");
         return Trouble::new(NextStep::StartAnew, Cause::TooLarge, why);
     }
-    let trouble = Trouble::of(&format!("write to {topic}"), error);
-    match trouble.next {
-        NextStep::Stop => trouble,
-        _ => Trouble { next: NextStep::StartAnew, ..trouble },
-    }
+    Trouble::of(&format!("write to {topic}"), error).for_new_clients()
 }
 
 fn headers(headers: &[(String, bytes::Bytes)]) -> Option<OwnedHeaders> {
