@@ -74,7 +74,9 @@ impl Schema {
 /// Why bytes are not a value of the schema asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    #[error("the value is not Avro single-object encoding: it must begin with the bytes C3 01 and a schema's fingerprint")]
+    #[error(
+        "the value is not Avro single-object encoding: it must begin with the bytes C3 01 and a schema's fingerprint"
+    )]
     NotFramed,
     /// Written by a newer mailjournal, or by something else.
     #[error(

@@ -114,3 +114,30 @@ pub const AVRO_FIRST_BYTES: usize = 2 * 1024;
 
 /// Characters of a library's error that are passed on: enough to see what was wrong, not a schema's whole text.
 pub const ERROR_DETAIL_CHARS_MAX: usize = 200;
+
+/// How many multiparts deep we look for a report's text and original, levels. Real reports need three
+/// (mixed, alternative, text); each level reads the bytes again, so this also bounds the cost.
+pub const MULTIPART_DEPTH_MAX: usize = 8;
+
+/// How many parts of one mail we look at, parts. A report has two to five; a forged one may have millions.
+pub const PARTS_EXAMINED_MAX: usize = 1_000;
+
+/// How many header fields of one block we keep, fields. Real mails have below a thousand; each costs 32 bytes here.
+pub const HEADER_FIELDS_MAX: usize = 200_000;
+
+/// How much of one header value we decode for people (subjects, display names), bytes. RFC 5322 allows 998 a line;
+/// longer ones are cut, for they end up in every record and ledger.
+pub const HEADER_TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest boundary we look for, bytes. RFC 2046 §5.1.1 allows 70; some writers exceed it.
+pub const BOUNDARY_BYTES_MAX: usize = 998;
+
+/// The longest Message-ID that counts as one, octets: the longest line of RFC 5322 §2.1.1.
+pub const MESSAGE_ID_BYTES_MAX: usize = 998;
+
+/// How much of a notice's human text we search for the Message-ID that it is about, bytes. Bounces quote the
+/// returned header block near their top.
+pub const NOTICE_TEXT_BYTES_MAX: usize = 256 * 1024;
+
+/// How much of a diagnostic we keep, bytes: servers quote whole sessions there.
+pub const DIAGNOSTIC_BYTES_MAX: usize = 4 * 1024;

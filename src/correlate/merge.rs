@@ -62,7 +62,8 @@ impl Groups {
                 groups.take_claim(claim, piece, index);
             }
             for claim in &piece.evidence.groups {
-                let members_told = claim.expanded && (claim.members == Some(0) || !piece.evidence.recipients.is_empty());
+                let members_told =
+                    claim.expanded && (claim.members == Some(0) || !piece.evidence.recipients.is_empty());
                 let facts = groups.met(&claim.address, index);
                 facts.members = facts.members.max(claim.members);
                 if members_told {
@@ -272,12 +273,7 @@ struct MergedRecipient {
     evidence: BTreeSet<usize>,
 }
 
-fn recipients(
-    pieces: &[&Piece],
-    groups: &Groups,
-    journals: &BTreeSet<&String>,
-    has_envelope: bool,
-) -> Vec<Recipient> {
+fn recipients(pieces: &[&Piece], groups: &Groups, journals: &BTreeSet<&String>, has_envelope: bool) -> Vec<Recipient> {
     let journals: HashSet<String> = journals.iter().map(|journal| compare_key(journal)).collect();
     let mut merged: BTreeMap<(AddressKind, String), MergedRecipient> = BTreeMap::new();
     for (index, piece) in pieces.iter().enumerate() {

@@ -299,7 +299,8 @@ impl Correlator {
         let Some(&(tag, part)) = self.located.get(&id) else { return };
         let from = RecordRef { key: key.clone(), tag };
         let messages = &self.keys[key];
-        let evidence = messages.drafts[&tag].evidence_of(part, &id).expect("the index names the part that holds the piece");
+        let evidence =
+            messages.drafts[&tag].evidence_of(part, &id).expect("the index names the part that holds the piece");
         let to = RecordRef { key: key.clone(), tag: messages.place(evidence) };
         if to == from {
             return;
@@ -481,7 +482,8 @@ fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) ->
 fn superseded(id: &RecordRef, draft: &Draft) -> JournalRecord {
     let mut record = merge::empty_record(id);
     record.superseded_by = draft.moved_to.iter().cloned().collect();
-    record.certificate.reason = "All of its evidence has gone to other records, which more evidence told it from.".into();
+    record.certificate.reason =
+        "All of its evidence has gone to other records, which more evidence told it from.".into();
     (record.first_evidence_at, record.last_evidence_at) = (draft.touched_at.0, draft.touched_at.0);
     record
 }

@@ -235,7 +235,12 @@ impl EnvelopeEvent {
             sender: self.sender.clone(),
             on_behalf_of: None,
             subject: self.subject.clone(),
-            recipients: self.recipients.iter().filter(|one| !one.address.is_empty()).map(EventRecipient::claim).collect(),
+            recipients: self
+                .recipients
+                .iter()
+                .filter(|one| !one.address.is_empty())
+                .map(EventRecipient::claim)
+                .collect(),
             groups: self.group.iter().map(EventGroup::claim).collect(),
             journaled_to: self.journaled_to.clone(),
             originals: original.into_iter().collect(),

@@ -1,6 +1,11 @@
 //! Bytes → what they say: one arrival becomes one [`Evidence`], or is rejected with a reason a person understands.
 //! Pure. Nothing here knows of other arrivals.
 
+pub mod envelope_event;
+pub mod original;
+mod pending;
+pub use pending::{original_bytes, read_mail};
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -263,7 +268,8 @@ pub(crate) mod flag_names {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Flag>, D::Error> {
         let flag = |name: &String| Flag::deserialize(name.as_str().into_deserializer());
-        let flags: Result<Vec<Flag>, value::Error> = Vec::<String>::deserialize(deserializer)?.iter().map(flag).collect();
+        let flags: Result<Vec<Flag>, value::Error> =
+            Vec::<String>::deserialize(deserializer)?.iter().map(flag).collect();
         flags.map_err(serde::de::Error::custom)
     }
 }

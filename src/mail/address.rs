@@ -1,6 +1,10 @@
 //! Addresses as mail servers write them: SMTP, X.500 (`[EX:…]`, IMCEAEX), and what is neither.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
+
+use super::decode::{decode_words, hex_byte};
 
 /// What kind of name an address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,13 +22,211 @@ pub struct Address {
     pub text: String,
 }
 
+/// An address and the name that people see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mailbox {
+    pub address: Address,
+    pub display_name: Option<String>,
+}
+
 impl Address {
+    /// Reads a bare address: `a@b`, `<a@b>`, `SMTP:a@b`, `[EX:/o=…]`, `/o=…`, `EX:/o=…`, `IMCEAEX-…@b`, or anything.
+    pub fn of(text: &str) -> Address {
+        let mut text = text.trim();
+        if let Some(inner) = text.strip_prefix('<') {
+            text = inner.strip_suffix('>').unwrap_or(inner).trim();
+        }
+        for prefix in ["smtp:", "mailto:"] {
+            text = strip_prefix_any_case(text, prefix).unwrap_or(text).trim_start();
+        }
+        let kind = if distinguished_name(text).is_some() {
+            AddressKind::X500
+        } else if text.contains('@') && strip_prefix_any_case(text, "imcea").is_none() {
+            AddressKind::Smtp
+        } else {
+            AddressKind::Other
+        };
+        Address { kind, text: text.to_owned() }
+    }
+
+    /// What two spellings of one address share: Exchange compares local parts without regard to case, and so do X.500
+    /// names. `[EX:/o=A]`, `/o=A` and `IMCEAEX-_o=A@b` share one.
     pub fn compare_key(&self) -> String {
-        compare_key(&self.text)
+        match (self.kind, distinguished_name(&self.text)) {
+            (AddressKind::X500, Some(name)) => name.to_lowercase(),
+            _ => self.text.to_lowercase(),
+        }
     }
 }
 
-/// What two spellings of one address share: Exchange compares local parts without regard to case, and so do X.500 names.
+/// The [`Address::compare_key`] of an address that came as text.
 pub fn compare_key(text: &str) -> String {
-    text.to_lowercase()
+    Address::of(text).compare_key()
+}
+
+/// The X.500 name that an address spells, if it spells one.
+fn distinguished_name(text: &str) -> Option<Cow<'_, str>> {
+    let unbracketed =
+        text.strip_prefix('[').map(|inner| inner.strip_suffix(']').unwrap_or(inner)).unwrap_or(text).trim();
+    for prefix in ["ex:", "x500:"] {
+        if let Some(name) = strip_prefix_any_case(unbracketed, prefix) {
+            return Some(Cow::Borrowed(name.trim()));
+        }
+    }
+    if strip_prefix_any_case(unbracketed, "/o=").is_some() {
+        return Some(Cow::Borrowed(unbracketed));
+    }
+    let encoded = ["imceaex-", "imceax500-"].iter().find_map(|prefix| strip_prefix_any_case(unbracketed, prefix))?;
+    Some(Cow::Owned(decode_imcea(encoded.rsplit_once('@').map_or(encoded, |(local, _)| local))))
+}
+
+/// `_` for `/` and `+HH` for what is not alphanumeric (journal-formats §1.5).
+fn decode_imcea(encoded: &str) -> String {
+    let mut decoded = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.as_bytes();
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        match (byte, behind.get(..2).and_then(hex_byte)) {
+            (b'+', Some(meant)) => {
+                decoded.push(meant);
+                rest = &behind[2..];
+            }
+            (b'_', _) => decoded.push(b'/'),
+            _ => decoded.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// Reads one `Name <address>`, `"Name" <address>`, `address (Name)` or bare address; none where there is no text.
+pub fn parse(text: &str) -> Option<Mailbox> {
+    let text = text.trim_start_matches([',', ' ', '\t']).trim_end();
+    let (name, address) = name_and_address(text);
+    let address = Address::of(address);
+    (!address.text.is_empty()).then(|| Mailbox { address, display_name: display_name(name) })
+}
+
+fn name_and_address(text: &str) -> (&str, &str) {
+    if let Some(parts) = text.strip_suffix('>').and_then(|inner| inner.rsplit_once('<')) {
+        return parts;
+    }
+    if let Some((address, comment)) = text.strip_suffix(')').and_then(|inner| inner.split_once('('))
+        && address.contains('@')
+    {
+        return (comment, address);
+    }
+    // A name before a bare address; but a quoted local part and X.500 names hold spaces of their own.
+    match text.rsplit_once([' ', '\t']) {
+        Some((name, address))
+            if address.contains('@') && !text.starts_with(['"', '[', '/']) && !name.ends_with(':') =>
+        {
+            (name.trim_end_matches([',', ' ']), address)
+        }
+        _ => ("", text),
+    }
+}
+
+/// Reads a list (RFC 5322 §3.4): commas or semicolons between addresses, groups, comments, quoted names. Tolerant: a
+/// comma in an unquoted name or in a bracketed X.500 name does not part it. Empty entries and empty groups are no
+/// addresses.
+pub fn parse_list(text: &str) -> Vec<Mailbox> {
+    let mut found = Vec::new();
+    let mut scan = Scan::default();
+    let mut start = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        match scan.take(byte) {
+            Token::Separator if scan.has_address || byte == b';' => {
+                found.extend(parse(&text[start..at]));
+                start = at + 1;
+                scan.has_address = false;
+            }
+            Token::Colon if !scan.has_address && !is_address_prefix(&text[start..at]) => start = at + 1,
+            _ => {}
+        }
+    }
+    found.extend(parse(&text[start..]));
+    found
+}
+
+/// Whether a colon ends a prefix such as `SMTP:` or `EX:` of an address, and not a group's name.
+fn is_address_prefix(before: &str) -> bool {
+    let name = before.as_bytes().rsplit(|byte| !byte.is_ascii_alphanumeric()).next().unwrap_or_default();
+    ["smtp", "mailto", "ex", "x500"].iter().any(|prefix| name.eq_ignore_ascii_case(prefix.as_bytes()))
+}
+
+enum Token {
+    Separator,
+    Colon,
+    Other,
+}
+
+/// Where in an address list a byte stands: within quotes, a comment, `<…>` or `[…]` nothing separates.
+#[derive(Default)]
+struct Scan {
+    quoted: bool,
+    escaped: bool,
+    comment: u32,
+    bracket: bool,
+    angle: bool,
+    /// An address was seen since the last separator.
+    has_address: bool,
+}
+
+impl Scan {
+    fn take(&mut self, byte: u8) -> Token {
+        if self.escaped {
+            self.escaped = false;
+            return Token::Other;
+        }
+        match byte {
+            b'\\' if self.quoted || self.comment > 0 => self.escaped = true,
+            b'"' if self.comment == 0 => self.quoted = !self.quoted,
+            _ if self.quoted => {}
+            b'(' => self.comment += 1,
+            b')' => self.comment = self.comment.saturating_sub(1),
+            _ if self.comment > 0 => {}
+            b'[' => self.bracket = true,
+            b']' => {
+                self.bracket = false;
+                self.has_address = true;
+            }
+            b'<' => self.angle = true,
+            b'>' => {
+                self.angle = false;
+                self.has_address = true;
+            }
+            b'@' | b'/' => self.has_address = true,
+            b',' | b';' if !self.bracket && !self.angle => return Token::Separator,
+            b':' if !self.bracket && !self.angle => return Token::Colon,
+            _ => {}
+        }
+        Token::Other
+    }
+}
+
+/// A display name without its quotes, its encoded words decoded; none where nothing is left.
+pub fn display_name(text: &str) -> Option<String> {
+    let text = text.trim();
+    let unquoted = text.strip_prefix('"').map(|inner| inner.strip_suffix('"').unwrap_or(inner)).unwrap_or(text);
+    let plain = if unquoted.contains('\\') { unescape(unquoted) } else { unquoted.to_owned() };
+    let name = decode_words(plain.as_bytes()).trim().to_owned();
+    (!name.is_empty()).then_some(name)
+}
+
+fn unescape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut escaped = false;
+    for letter in text.chars() {
+        escaped = letter == '\\' && !escaped;
+        if !escaped {
+            plain.push(letter);
+        }
+    }
+    plain
+}
+
+/// `text` without `prefix`, whatever the case of its ASCII letters.
+pub fn strip_prefix_any_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let head = text.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
 }

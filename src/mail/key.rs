@@ -1,10 +1,15 @@
 //! What correlation groups by: the normalised Message-ID, or a stand-in where there is none, and the guard against its reuse.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::{Digest, write_hex};
+use super::{
+    decode::text_of,
+    digest::{Digest, write_hex},
+    headers::{Head, unfold},
+};
+use crate::limits;
 
 /// The key text (contract §1): `<a@b>`, or `sha256:` and 64 hex digits for a mail without a Message-ID.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,6 +37,35 @@ impl fmt::Display for Key {
     }
 }
 
+/// The key of a Message-ID as found (contract §1): unfolded and trimmed, the first `<…>` in it, else the bare token in
+/// angle brackets; case kept. None where nothing is left, or more than [`limits::MESSAGE_ID_BYTES_MAX`] octets are.
+pub fn message_id_key(text: &str) -> Option<Key> {
+    let value = unfold(text.as_bytes());
+    let id = match bracketed(&value) {
+        Some(id) => Cow::Borrowed(id),
+        None => {
+            let token = value.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+            let token = token.strip_prefix(b"<").unwrap_or(token);
+            (!token.is_empty()).then(|| Cow::Owned([b"<", token, b">"].concat()))?
+        }
+    };
+    (id.len() <= limits::MESSAGE_ID_BYTES_MAX).then(|| Key(text_of(&id).into()))
+}
+
+/// The first `<…>` with something in it.
+fn bracketed(value: &[u8]) -> Option<&[u8]> {
+    let start = memchr::memchr(b'<', value)?;
+    let length = memchr::memchr(b'>', &value[start..])?;
+    (length > 1).then(|| &value[start..=start + length])
+}
+
+/// The stand-in of an original without Message-ID (contract §1): of its From, its Date and its body.
+pub fn stand_in_of(head: &Head, body: &[u8]) -> Key {
+    let from = head.get("From").unwrap_or_default();
+    let date = head.get("Date").unwrap_or_default();
+    Key::stand_in(Digest::of_joined(&[&from, &date, body]))
+}
+
 /// The second factor of a message's identity: 8 bytes of SHA-256 of the original's From and Date, each unfolded and
 /// trimmed, a NUL between.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +74,12 @@ pub struct Guard(pub [u8; 8]);
 impl Guard {
     pub fn of(from: &[u8], date: &[u8]) -> Guard {
         Guard(Digest::of_joined(&[from, date]).short())
+    }
+
+    /// None where the header block has neither From nor Date.
+    pub fn of_head(head: &Head) -> Option<Guard> {
+        let (from, date) = (head.get("From"), head.get("Date"));
+        (from.is_some() || date.is_some()).then(|| Guard::of(&from.unwrap_or_default(), &date.unwrap_or_default()))
     }
 }
 

@@ -2,8 +2,12 @@
 //! Pure: bytes in, values out.
 
 pub mod address;
+pub mod decode;
 pub mod digest;
+pub mod headers;
 pub mod key;
+pub mod lines;
+pub mod parts;
 
 pub use address::{Address, AddressKind};
 pub use digest::Digest;

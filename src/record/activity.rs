@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     mail::Digest,
     record::{
-        ClosedBecause, DeliveryKind, Expectation, Expected, Flag, JournalRecord, Kind, OriginalRole, Recipient, Role, Status,
+        ClosedBecause, DeliveryKind, Expectation, Expected, Flag, JournalRecord, Kind, OriginalRole, Recipient, Role,
+        Status,
     },
 };
 

@@ -3,6 +3,7 @@
 //! The shape stands before the room that fills it (`correlate`), so that a record's field names are written once.
 
 pub mod activity;
+pub mod report;
 pub mod ledger;
 pub mod non_delivery;
 
@@ -169,7 +170,8 @@ pub enum Expectation {
 impl JournalRecord {
     /// The value of `journal.archive`: Avro, framed.
     pub fn to_avro(&self) -> Vec<u8> {
-        let body_bytes = self.originals.iter().filter_map(|original| original.content.as_ref()).map(bytes::Bytes::len).sum();
+        let body_bytes =
+            self.originals.iter().filter_map(|original| original.content.as_ref()).map(bytes::Bytes::len).sum();
         avro::encode_sized(Schema::JournalRecord, self, body_bytes)
     }
 

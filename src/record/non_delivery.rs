@@ -48,7 +48,12 @@ pub struct NonDelivery {
 impl NonDelivery {
     /// From the notice's record, with its originals' contents filled in: `arrival` is the notice's piece of evidence,
     /// `original` the index in `record.originals` of the notice itself. None if the record has no such evidence.
-    pub fn build(record: &JournalRecord, notice: &Notice, arrival: Digest, original: Option<usize>) -> Option<NonDelivery> {
+    pub fn build(
+        record: &JournalRecord,
+        notice: &Notice,
+        arrival: Digest,
+        original: Option<usize>,
+    ) -> Option<NonDelivery> {
         let entry = record.evidence.iter().find(|entry| entry.sha256 == arrival)?;
         let original = original.and_then(|index| record.originals.get(index));
         Some(NonDelivery {

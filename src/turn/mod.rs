@@ -254,7 +254,8 @@ impl Tasks {
         if !evidence.originals.is_empty() {
             self.recent.insert(arrival.origin, arrival.bytes.clone());
         }
-        let merged = self.task(arrival.position.partition).correlator.handle_evidence(piece(&arrival, evidence), turn.wall);
+        let merged =
+            self.task(arrival.position.partition).correlator.handle_evidence(piece(&arrival, evidence), turn.wall);
         self.enter_merged(&arrival, kind, merged, turn);
     }
 

@@ -12,7 +12,7 @@ use crate::{
     correlate::{Complete, DraftKey, StoredDraft, WantedOriginal},
     evidence::{self, Flag, Rejection},
     mail::Digest,
-    record::{self, ClosedBecause, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status},
+    record::{self, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status},
     turn::{ArchiveFormat, Bodies, Encoding, Outgoing, Output, TurnOutput, TurnRules, recent::Recent},
 };
 
@@ -30,6 +30,7 @@ enum Held {
 
 impl Publisher<'_> {
     pub fn publish(self, completes: Vec<Complete>, bodies: &mut dyn Bodies, output: &mut TurnOutput) {
+        let rules = self.rules;
         let held = self.gather(&completes, bodies);
         let counts = &mut output.counts;
         counts.records += completes.len() as u64;
@@ -38,7 +39,6 @@ impl Publisher<'_> {
             counts.superseded += u64::from(complete.record.status == Status::Superseded);
         }
         counts.refetched += held.values().filter(|held| matches!(held, Held::Refetched(Ok(_)))).count() as u64;
-        let rules = self.rules;
         let built: Vec<Built> = completes.into_par_iter().map(|complete| build(complete, &held, rules)).collect();
         for built in built {
             output.counts.lost += built.lost;
@@ -125,7 +125,8 @@ fn leave_where_it_arrived(record: &mut JournalRecord, original: &WantedOriginal,
 }
 
 fn archive(record: &JournalRecord, rules: &TurnRules) -> Outgoing {
-    let carried = record.originals.iter().filter_map(|original| original.content.as_ref().map(|bytes| (original, bytes)));
+    let carried =
+        record.originals.iter().filter_map(|original| original.content.as_ref().map(|bytes| (original, bytes)));
     let originals: Vec<(Digest, Bytes)> = carried.map(|(original, bytes)| (original.sha256, bytes.clone())).collect();
     let body_bytes = originals.iter().map(|(_, bytes)| bytes.len()).sum();
     let value = match rules.archive_format {
@@ -170,7 +171,10 @@ pub fn ledger(rows: Vec<LedgerRow>, rules: &TurnRules, output: &mut TurnOutput) 
 /// A part of a draft, for the changelog.
 pub fn draft(partition: i32, stored: &StoredDraft) -> Outgoing {
     let value = avro::encode(Schema::Draft, stored);
-    Outgoing { partition: Some(partition), ..outgoing_value(Output::Drafts, &stored.draft_key().to_text(), value.into()) }
+    Outgoing {
+        partition: Some(partition),
+        ..outgoing_value(Output::Drafts, &stored.draft_key().to_text(), value.into())
+    }
 }
 
 /// The end of a part of a draft.

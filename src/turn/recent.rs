@@ -69,7 +69,10 @@ mod tests {
             recent.insert(at(offset), Bytes::from_static(b"four"));
             assert!(recent.bytes <= 10 && recent.order.len() <= 3);
         }
-        assert_eq!((recent.get(&at(97)), recent.get(&at(98)).is_some(), recent.get(&at(99)).is_some()), (None, true, true));
+        assert_eq!(
+            (recent.get(&at(97)), recent.get(&at(98)).is_some(), recent.get(&at(99)).is_some()),
+            (None, true, true)
+        );
         recent.remove(&at(98));
         recent.remove(&at(99));
         assert_eq!(recent.bytes, 0);

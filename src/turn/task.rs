@@ -20,7 +20,9 @@ pub struct Task {
 
 /// A changelog entry that cannot be read: the task must not start, or evidence would be lost.
 #[derive(Debug, thiserror::Error)]
-#[error("the drafts topic holds an entry that this version cannot read ({0}): run the version that wrote it, or a later one")]
+#[error(
+    "the drafts topic holds an entry that this version cannot read ({0}): run the version that wrote it, or a later one"
+)]
 pub struct RestoreError(String);
 
 impl Task {

@@ -3,8 +3,11 @@
 // Each binary that includes this uses its own part of it.
 #![allow(dead_code)]
 
+#[cfg(feature = "kafka")]
 pub mod broker;
+#[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod pieces;
 
 use std::time::{Duration, Instant};
 
