@@ -7,7 +7,11 @@ use super::{Evidence, Flag, How, Original, PlaceKind, RecipientClaim, Rejection,
 /// Everything that is understood of a mail: lines for people, or one JSON value for machines. Ends with a line end.
 pub fn show(bytes: &[u8], json: bool) -> String {
     let read = read_mail(bytes);
-    if json { as_json(&read) } else { read.map_or_else(|rejection| as_rejection(&rejection), |evidence| as_lines(&evidence)) }
+    if json {
+        as_json(&read)
+    } else {
+        read.map_or_else(|rejection| as_rejection(&rejection), |evidence| as_lines(&evidence))
+    }
 }
 
 #[derive(Serialize)]
@@ -39,7 +43,10 @@ fn as_lines(evidence: &Evidence) -> String {
     lines.add_some("network id", evidence.network_message_id.as_deref());
     lines.add_some("own id", evidence.report_id.as_deref());
     lines.add_some("server", evidence.server.as_deref());
-    lines.add_some("sender", evidence.sender.as_deref().map(|sender| if sender.is_empty() { "<> (null)" } else { sender }));
+    lines.add_some(
+        "sender",
+        evidence.sender.as_deref().map(|sender| if sender.is_empty() { "<> (null)" } else { sender }),
+    );
     lines.add_some("on behalf of", evidence.on_behalf_of.as_deref());
     lines.add_some("subject", evidence.subject.as_deref());
     lines.add("recipients", evidence.recipients.len().to_string());
@@ -79,7 +86,10 @@ fn add_original(lines: &mut Lines, original: &Original) {
         PlaceKind::Content => "the event's content".to_owned(),
         PlaceKind::Elsewhere => place.uri.clone().unwrap_or_default(),
     };
-    lines.add(if original.decrypted { "decrypted copy" } else { "original" }, format!("{} bytes at {place}", original.size));
+    lines.add(
+        if original.decrypted { "decrypted copy" } else { "original" },
+        format!("{} bytes at {place}", original.size),
+    );
     lines.add("  sha256", original.sha256.to_string());
     lines.add_some("  guard", original.guard.map(|guard| guard.to_string()).as_deref());
     if !original.from.is_empty() {
