@@ -1,3 +1,4 @@
 //! Tests without a broker: input → effects as data, and laws.
 
 mod corpus;
+mod evidence_forms;
