@@ -2,3 +2,4 @@
 
 mod corpus;
 mod evidence_forms;
+mod evidence_hostile;
