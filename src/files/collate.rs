@@ -15,7 +15,7 @@ use crate::{
     correlate::{Rules, Timing, TopicNames},
     evidence::Rejection,
     record::{Disposition, LedgerRow},
-    turn::{self, ArchiveFormat, Encoding, Order, Outgoing, Tasks, TurnOutput, TurnRules, publish},
+    turn::{self, ArchiveFormat, Encoding, Outgoing, Tasks, TurnOutput, TurnRules, publish},
 };
 
 /// How to collate.
@@ -122,7 +122,6 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
             carry_again: options.archive_format == ArchiveFormat::Report,
         },
         partitions: 1,
-        order: Order::ByTime,
         encoding: Encoding::Json,
         archive_format: options.archive_format,
         recent_bytes_max: RECENT_BYTES_MAX,

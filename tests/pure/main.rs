@@ -8,6 +8,8 @@ mod cli;
 mod corpus;
 mod correlation_laws;
 mod envelope_event;
+mod evidence_forms;
+mod evidence_hostile;
 mod house;
 mod merged_report;
 mod record;
