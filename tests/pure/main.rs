@@ -6,3 +6,4 @@ mod envelope_event;
 mod merged_report;
 mod record;
 mod samples;
+mod evidence_forms;
