@@ -13,4 +13,8 @@ pub mod turn;
 
 pub mod sample;
 
+pub mod settings;
+pub mod telemetry;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod cli;

@@ -1,4 +1,36 @@
-//! Every bound, with its unit and its reason.
+//! Every bound, with its unit and its reason. What a person may set has its bounds here and its default in
+//! [`crate::settings`].
+
+use std::time::Duration;
+
+/// Bytes of a settings file. Ours has some thirty keys; a larger file is another file.
+pub const SETTINGS_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The longest of the `correlate.*` waits: ten years. Retention laws ask for records to be kept, not for drafts to wait.
+pub const WAIT_MAX: Duration = Duration::from_secs(3650 * 86_400);
+
+/// Partitions of a topic. A broker carries a few thousand in all.
+pub const PARTITIONS_MAX: i32 = 10_000;
+
+/// Copies of a partition. Each is a broker, and every write waits for most of them.
+pub const REPLICATION_MAX: i32 = 100;
+
+/// How long a turn may gather arrivals. Readers wait at least this long for what is in it, and the transaction's own
+/// timeout (60 s in Kafka) must stay far away.
+pub const TURN_LENGTH_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of arrivals in one turn: at least one Kafka fetch, at most what a machine can hold twice.
+pub const TURN_BYTES_MIN: usize = 1024 * 1024;
+pub const TURN_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// Bytes of recent arrivals kept at hand. None means that every original is read again when its record closes.
+pub const RECENT_BYTES_MAX: usize = 64 * 1024 * 1024 * 1024;
+
+/// Characters of a Kafka topic name (`Topic.MAX_NAME_LENGTH` in Apache Kafka).
+pub const TOPIC_NAME_CHARS_MAX: usize = 249;
+
+/// Edits between an unknown name and the known one that is suggested for it: more is another word.
+pub const SUGGESTION_EDITS_MAX: usize = 4;
 
 /// How many senders of one piece of evidence are compared when a message is looked for: a From rarely has two.
 pub const AGREEING_SENDERS_MAX: usize = 8;
@@ -6,6 +38,65 @@ pub const AGREEING_SENDERS_MAX: usize = 8;
 /// About how many bytes of evidence one part of a stored draft holds: large enough that nearly every draft is one part,
 /// small enough that a turn which adds one piece to a huge draft does not rewrite it.
 pub const DRAFT_PART_BYTES: usize = 64 * 1024;
+
+// The Kafka shell.
+
+/// Arrivals of one turn: a ledger row each, and what a person watching the log can still call one step.
+pub const TURN_ARRIVALS_MAX: usize = 20_000;
+
+/// KiB that the group member may have read ahead: what comes in while a turn is written, at a fast disk's rate.
+pub const MEMBER_QUEUE_KIB: usize = 32 * 1024;
+
+/// KiB that a restore may have read ahead.
+pub const RESTORE_QUEUE_KIB: usize = 16 * 1024;
+
+/// KiB that the reader of single arrivals may have read ahead: more would mostly be thrown away at the next jump.
+pub const LOOKUP_QUEUE_KIB: usize = 2 * 1024;
+
+/// Bytes of one answer to a fetch, over all partitions of a broker (a larger message comes whole all the same).
+pub const FETCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// KiB that the producer may hold unsent; at least two of the largest messages. A turn that writes more waits.
+pub const SEND_QUEUE_KIB: usize = 64 * 1024;
+
+/// A transaction whose producer is gone is aborted by the broker after this (readers wait until then, unless another
+/// instance ends it earlier). Far above the longest commit, below the 15 min that a broker allows.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Writing one turn, from its first message to the answer of its commit. Beyond it, what became of the turn is asked
+/// anew of the broker.
+pub const TURN_WRITE_MAX: Duration = Duration::from_secs(90);
+
+/// One waiting call into the Kafka client: how late a stop may be noticed.
+pub const CALL_MAX: Duration = Duration::from_millis(500);
+
+/// Reaching a broker, when a command starts.
+pub const REACH_MAX: Duration = Duration::from_secs(30);
+
+/// A broker that is away is waited for so long, then the process ends with the reason: its keeper may know better.
+pub const AWAY_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Recoveries in a row without a turn between them, for other reasons than a broker that is away.
+pub const RECOVERIES_MAX: u32 = 12;
+
+/// The wait between such recoveries: doubled from the first to the second.
+pub const RECOVERY_WAIT_MIN: Duration = Duration::from_millis(100);
+pub const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Reading back one turn's originals.
+pub const REFETCH_MAX: Duration = Duration::from_secs(30);
+
+/// Messages between two wanted ones that are read over rather than jumped: a jump costs an answer of the broker.
+pub const REFETCH_GAP_MAX: i64 = 64;
+
+/// From SIGTERM to the end of the process; the turn under way is given up after it and redone by the next owner.
+pub const STOP_MAX: Duration = Duration::from_millis(4500);
+
+/// A worker that has not come round its loop for so long is not alive: longer than every wait above that it may be in.
+pub const BEAT_MAX: Duration = Duration::from_secs(180);
+
+/// Milliseconds that an arrival's `received-at` may lie ahead of the wall clock; more is taken for a producer's mistake.
+pub const RECEIVED_AT_AHEAD_MAX: i64 = 24 * 3600 * 1000;
 
 /// How many records one turn publishes at most; the rest stays due for the next. At about 2 KB of record each this is
 /// 20 MB beside the originals.

@@ -1,5 +1,8 @@
 //! Tests without a broker: input → effects as data, and laws.
 
+mod settings;
+mod cli;
+
 #[path = "../support/mod.rs"]
 mod support;
 
