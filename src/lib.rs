@@ -80,10 +80,10 @@ pub mod record;
 pub mod correlate;
 pub mod turn;
 
+// A made-up organisation's mail to try them with: pure too.
+pub mod sample;
+
 // The shells and what they share.
 pub mod settings;
 pub mod files;
-
-pub mod sample;
-
 pub mod cli;

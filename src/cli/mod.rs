@@ -6,6 +6,7 @@
 
 mod collate;
 mod config;
+pub mod demo;
 mod report;
 
 use std::{
@@ -41,6 +42,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  mailjournal demo                                a small organisation's mail, and what becomes of it
   mailjournal collate mails/ --out records        folders, mbox files and Maildirs of mails, without Kafka
   mailjournal config check                        are the settings right?
   mailjournal --config mailjournal.toml run       with a settings file
@@ -58,6 +60,7 @@ enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Collate(collate::Collate),
     Config(config::Config),
     Report(report::Report),
@@ -66,6 +69,7 @@ enum Command {
 impl Command {
     fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
+            Command::Demo(command) => command.run(context),
             Command::Collate(command) => command.run(context),
             Command::Config(command) => command.run(context),
             Command::Report(command) => command.run(context),

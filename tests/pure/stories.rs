@@ -624,7 +624,7 @@ fn the_same_instant_told_again_publishes_nothing_again() {
 /// Hundreds of messages of the made-up organisation at once: each ends in the record that is true of it.
 #[test]
 fn the_records_of_an_organisation_are_what_is_true_of_its_messages() {
-    let organisation = Organisation::with(Options { messages: 500, original_bytes_mean: 1500, ..Options::new(42) });
+    let organisation = Organisation::with(Options { messages: 200, original_bytes_mean: 1500, ..Options::new(42) });
     let showcase = Organisation::with(Options::showcase(1));
     for organisation in [organisation, showcase] {
         let mut stage = Stage::new();
