@@ -75,7 +75,7 @@ impl Stage {
             strays: "journal.strays".into(),
         };
         let mut tasks = Tasks::new(TurnRules {
-            rules: Rules { timing: Timing::default(), topic_names, archive_bytes_max: None },
+            rules: Rules { timing: Timing::default(), topic_names, archive_bytes_max: None, carry_again: false },
             partitions,
             order: Order::PerPartition,
             encoding: Encoding::Json,
@@ -351,8 +351,8 @@ fn three_generations_of_servers_report_one_mail_thrice() {
     let first = original(&letter);
     let second = passed(&first, ZURICH, GENEVA, at(2 * SECOND));
     let lines = [Line::new(Role::To, "trader.02@contoso.example"), Line::new(Role::Bcc, "accounts.02@contoso.example")];
-    stage.report(&report(AT_ZURICH, SECOND, "r-1", &letter, &lines, &[first.clone()]));
-    stage.report(&report(AT_GENEVA, 3 * SECOND, "r-2", &letter, &lines, &[second.clone()]));
+    stage.report(&report(AT_ZURICH, SECOND, "r-1", &letter, &lines, std::slice::from_ref(&first)));
+    stage.report(&report(AT_GENEVA, 3 * SECOND, "r-2", &letter, &lines, std::slice::from_ref(&second)));
     stage.report(&report(AT_MILAN, 9 * SECOND, "r-3", &letter, &lines[1..], &[second]));
     stage.run_until(MONDAY + HOUR);
 
