@@ -1,14 +1,16 @@
 //! One thin file a subcommand: arguments and settings in, an exit code out.
 //!
-//! A subcommand is a type that derives [`clap::Args`], has a [`Command`] of its name, and a
+//! A subcommand is a type that derives [`clap::Args`], has a `Command` of its name, and a
 //! `run(self, context: &Context) -> Result<(), Failure>`. It prints through [`Context::print`] and [`Context::write`],
 //! never with `println!`, which panics when the reader of a pipe has gone.
 
+mod collate;
 mod config;
 #[cfg(feature = "kafka")]
 mod run;
 #[cfg(feature = "kafka")]
 mod topics;
+mod report;
 
 use std::{
     fmt::Display,
@@ -43,6 +45,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  mailjournal collate mails/ --out records        folders, mbox files and Maildirs of mails, without Kafka
   mailjournal config check                        are the settings right?
   mailjournal --config mailjournal.toml run       with a settings file
   MAILJOURNAL_KAFKA_BROKERS=kafka:9092 mailjournal run
@@ -63,7 +66,9 @@ enum Command {
     Run(run::Run),
     #[cfg(feature = "kafka")]
     Topics(topics::Topics),
+    Collate(collate::Collate),
     Config(config::Config),
+    Report(report::Report),
 }
 
 impl Command {
@@ -73,7 +78,9 @@ impl Command {
             Command::Run(command) => command.run(context),
             #[cfg(feature = "kafka")]
             Command::Topics(command) => command.run(context),
+            Command::Collate(command) => command.run(context),
             Command::Config(command) => command.run(context),
+            Command::Report(command) => command.run(context),
         }
     }
 }

@@ -2,9 +2,19 @@
 
 mod settings;
 mod cli;
+mod house;
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod correlation_laws;
 
+mod avro;
+mod corpus;
+mod envelope_event;
+mod merged_report;
+mod record;
+mod samples;
+
+mod sample;
+mod stories;

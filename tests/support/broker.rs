@@ -188,14 +188,16 @@ fn format_storage(class_path: &str, properties: &Path, cluster_id: &str) {
 /// Two ports that nobody listens on. They lie below the range that the system gives to outgoing connections, so that no
 /// such connection can take them while a broker is down.
 fn free_ports() -> (u16, u16) {
-    let mut free = random_bytes().into_iter().cycle().scan(0_u64, |seed, byte| {
-        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(u64::from(byte) | 1);
-        Some(20_000 + u16::try_from((*seed >> 33) % 12_000).expect("less than 12,000"))
-    });
-    let mut next = || free.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok().map(|held| (port, held)));
+    let free = || loop {
+        let [high, low, ..] = random_bytes();
+        if let Ok(held) = TcpListener::bind(("127.0.0.1", 20_000 + u16::from_be_bytes([high, low]) % 12_000)) {
+            return held;
+        }
+    };
     // Both are held until both are found, so that they differ.
-    let (Some(first), Some(second)) = (next(), next()) else { unreachable!("the sequence has no end") };
-    (first.0, second.0)
+    let held = (free(), free());
+    let port = |held: &TcpListener| held.local_addr().expect("a bound address").port();
+    (port(&held.0), port(&held.1))
 }
 
 /// 16 bytes that differ from process to process and from call to call.

@@ -8,7 +8,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, Headers as _, OwnedHeaders},
+    message::{BorrowedMessage, Header, Headers as _, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer as _},
 };
 
@@ -148,6 +148,15 @@ fn to_record<'a>(topic: &'a str, given: &'a Given) -> FutureRecord<'a, Vec<u8>, 
 /// Everything that a topic holds now for a read_committed reader, partition by partition, each in its order.
 #[track_caller]
 pub fn read_all(address: &str, topic: &str) -> Vec<Taken> {
+    let mut taken = Vec::new();
+    each_committed(address, topic, |record| taken.push(to_taken(record)));
+    taken.sort_by_key(|taken: &Taken| (taken.partition, taken.offset));
+    taken
+}
+
+/// Hands over every record that a topic holds now for a read_committed reader; each partition in its order.
+#[track_caller]
+fn each_committed(address: &str, topic: &str, mut take: impl FnMut(&BorrowedMessage<'_>)) {
     let consumer: BaseConsumer = config(address)
         .set("group.id", "read-all")
         .set("enable.auto.commit", "false")
@@ -163,12 +172,11 @@ pub fn read_all(address: &str, topic: &str) -> Vec<Taken> {
         assignment.add_partition_offset(topic, partition, Offset::Beginning).expect("a partition");
     }
     consumer.assign(&assignment).expect("an assignment");
-    let mut taken = Vec::new();
     let mut deadline = Instant::now() + BOUND;
     // A partition's end is told by its reader; the offset of its last record does not, because markers follow it.
     while !unfinished.is_empty() {
         match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(record)) => taken.push(to_taken(&record)),
+            Some(Ok(record)) => take(&record),
             Some(Err(KafkaError::PartitionEOF(partition))) => unfinished.retain(|&other| other != partition),
             Some(Err(error)) => panic!("read {topic}: {error}"),
             None => {
@@ -178,11 +186,9 @@ pub fn read_all(address: &str, topic: &str) -> Vec<Taken> {
         }
         deadline = Instant::now() + BOUND;
     }
-    taken.sort_by_key(|taken: &Taken| (taken.partition, taken.offset));
-    taken
 }
 
-fn to_taken(record: &rdkafka::message::BorrowedMessage<'_>) -> Taken {
+fn to_taken(record: &BorrowedMessage<'_>) -> Taken {
     let headers = record.headers().into_iter().flat_map(|headers| headers.iter());
     Taken {
         partition: record.partition(),
@@ -198,41 +204,66 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
     let metadata = consumer.fetch_metadata(Some(topic), BOUND).expect("metadata");
     let partitions = metadata.topics()[0].partitions();
     assert!(!partitions.is_empty(), "no topic {topic}");
-    partitions.iter().map(rdkafka::metadata::MetadataPartition::id).collect()
+    let mut ids: Vec<i32> = partitions.iter().map(rdkafka::metadata::MetadataPartition::id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// How many records a topic holds for a read_committed reader.
+#[track_caller]
+pub fn count_committed(address: &str, topic: &str) -> usize {
+    let mut count = 0;
+    each_committed(address, topic, |_| count += 1);
+    count
 }
 
 /// The end offset of each partition (one behind the last record or marker).
 #[track_caller]
 pub fn end_offsets(address: &str, topic: &str) -> Vec<i64> {
-    let consumer: BaseConsumer = config(address).create().expect("a consumer");
-    let mut partitions = partitions(&consumer, topic);
-    partitions.sort_unstable();
-    let end = |partition| consumer.fetch_watermarks(topic, partition, BOUND).expect("watermarks").1;
-    partitions.into_iter().map(end).collect()
+    Eyes::new(address, "nobody").end_offsets(topic)
 }
 
 /// What a group has committed for each partition of a topic; none where it has not.
 #[track_caller]
 pub fn committed(address: &str, group: &str, topic: &str) -> Vec<Option<i64>> {
-    let consumer: BaseConsumer = config(address).set("group.id", group).create().expect("a consumer");
-    let mut partitions = partitions(&consumer, topic);
-    partitions.sort_unstable();
-    let mut list = TopicPartitionList::new();
-    for &partition in &partitions {
-        list.add_partition(topic, partition);
-    }
-    let found = consumer.committed_offsets(list, BOUND).expect("committed offsets");
-    let offset = |partition| match found.find_partition(topic, partition)?.offset() {
-        Offset::Offset(offset) => Some(offset),
-        _ => None,
-    };
-    partitions.into_iter().map(offset).collect()
+    Eyes::new(address, group).committed(topic)
 }
 
 /// Whether a group has committed everything that a topic holds.
 #[track_caller]
 pub fn caught_up(address: &str, group: &str, topic: &str) -> bool {
-    let ends = end_offsets(address, topic);
-    let committed = committed(address, group, topic);
-    ends.iter().zip(committed).all(|(&end, committed)| committed.unwrap_or(0) >= end)
+    let eyes = Eyes::new(address, group);
+    eyes.end_offsets(topic).iter().zip(eyes.committed(topic)).all(|(&end, committed)| committed.unwrap_or(0) >= end)
+}
+
+/// Looks at one group's progress and at topics again and again over one connection.
+pub struct Eyes(BaseConsumer);
+
+impl Eyes {
+    pub fn new(address: &str, group: &str) -> Eyes {
+        Eyes(config(address).set("group.id", group).create().expect("a consumer"))
+    }
+
+    /// As [`end_offsets`].
+    #[track_caller]
+    pub fn end_offsets(&self, topic: &str) -> Vec<i64> {
+        let end = |partition| self.0.fetch_watermarks(topic, partition, BOUND).expect("watermarks").1;
+        partitions(&self.0, topic).into_iter().map(end).collect()
+    }
+
+    /// As [`committed`].
+    #[track_caller]
+    pub fn committed(&self, topic: &str) -> Vec<Option<i64>> {
+        let partitions = partitions(&self.0, topic);
+        let mut list = TopicPartitionList::new();
+        for &partition in &partitions {
+            list.add_partition(topic, partition);
+        }
+        let found = self.0.committed_offsets(list, BOUND).expect("committed offsets");
+        let offset = |partition| match found.find_partition(topic, partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        partitions.into_iter().map(offset).collect()
+    }
 }

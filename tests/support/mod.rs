@@ -1,4 +1,4 @@
-//! What tests and benchmarks share: a real Apache Kafka, and short words for what they do with it.
+//! What tests and benchmarks share: a real Apache Kafka, short words for what they do with it, and made-up evidence.
 
 // Each binary that includes this uses its own part of it.
 #![allow(dead_code)]
