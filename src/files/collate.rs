@@ -115,9 +115,14 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
     let topic_names =
         TopicNames { reports: REPORTS_TOPIC.into(), envelopes: ENVELOPES_TOPIC.into(), strays: STRAYS_TOPIC.into() };
     TurnRules {
-        rules: Rules { timing: options.timing, topic_names, archive_bytes_max: None },
+        rules: Rules {
+            timing: options.timing,
+            topic_names,
+            archive_bytes_max: None,
+            carry_again: options.archive_format == ArchiveFormat::Report,
+        },
         partitions: 1,
-        order: Order::PerPartition,
+        order: Order::ByTime,
         encoding: Encoding::Json,
         archive_format: options.archive_format,
         recent_bytes_max: RECENT_BYTES_MAX,

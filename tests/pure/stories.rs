@@ -75,7 +75,7 @@ impl Stage {
             strays: "journal.strays".into(),
         };
         let mut tasks = Tasks::new(TurnRules {
-            rules: Rules { timing: Timing::default(), topic_names, archive_bytes_max: None },
+            rules: Rules { timing: Timing::default(), topic_names, archive_bytes_max: None, carry_again: false },
             partitions,
             order: Order::PerPartition,
             encoding: Encoding::Json,

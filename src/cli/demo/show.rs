@@ -135,8 +135,10 @@ impl Shown {
     fn write_ledger(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
         let mut counts: BTreeMap<Disposition, usize> = BTreeMap::new();
         self.ledger.iter().for_each(|row| *counts.entry(row.disposition).or_default() += 1);
-        let sum: Vec<String> =
-            counts.iter().map(|(disposition, count)| format!("{count} {}", disposition_plural(*disposition, *count))).collect();
+        let sum: Vec<String> = counts
+            .iter()
+            .map(|(disposition, count)| format!("{count} {}", disposition_plural(*disposition, *count)))
+            .collect();
         let verdict = match self.check() {
             Ok(()) => "The ledger adds up",
             Err(_) => "THE LEDGER DOES NOT ADD UP",
@@ -148,11 +150,16 @@ impl Shown {
     fn write_records(&self, out: &mut dyn Write, paint: Paint, labels: &Labels<'_>) -> io::Result<()> {
         let mut by_status: BTreeMap<Status, usize> = BTreeMap::new();
         self.latest().for_each(|record| *by_status.entry(record.status).or_default() += 1);
-        let sum: Vec<String> =
-            by_status.iter().map(|(status, count)| format!("{count} {}", status_word(*status).to_lowercase())).collect();
+        let sum: Vec<String> = by_status
+            .iter()
+            .map(|(status, count)| format!("{count} {}", status_word(*status).to_lowercase()))
+            .collect();
         let (count, revisions) = (counted(labels.len(), "record"), counted(self.records.len(), "revision"));
         heading(out, paint, &format!("What came out: {count} in {revisions}; in the end {}", sum.join(", ")))?;
-        let title = format!("  {:<5}{:<4}{:<12}{:<10}{:>6}{:>7}   subject and flags", "", "rev", "status", "because", "people", "pieces");
+        let title = format!(
+            "  {:<5}{:<4}{:<12}{:<10}{:>6}{:>7}   subject and flags",
+            "", "rev", "status", "because", "people", "pieces"
+        );
         writeln!(out, "{}", paint.faint(&title))?;
         let mut records: Vec<&JournalRecord> = self.records.iter().collect();
         records.sort_by_key(|record| (&labels[record.record_id.as_str()], record.revision));
