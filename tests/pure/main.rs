@@ -3,3 +3,4 @@
 mod corpus;
 mod evidence_forms;
 mod evidence_hostile;
+mod evidence_laws;
