@@ -4,3 +4,4 @@ mod corpus;
 mod evidence_forms;
 mod evidence_hostile;
 mod evidence_laws;
+mod evidence_words;
