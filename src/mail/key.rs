@@ -47,6 +47,7 @@ pub fn message_id_key(text: &str) -> Option<Key> {
             let value = super::parts::skip_comments(&value);
             let token = value.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
             let token = token.strip_prefix(b"<").unwrap_or(token);
+            let token = token.strip_suffix(b">").unwrap_or(token);
             (!token.is_empty()).then(|| Cow::Owned([b"<", token, b">"].concat()))?
         }
     };

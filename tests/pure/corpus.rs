@@ -15,7 +15,7 @@ use mailjournal::{
 use serde_json::Value;
 
 /// The corpus, or none on a machine that has not got it (said so; in CI it must be there).
-fn corpus() -> Option<PathBuf> {
+pub fn corpus() -> Option<PathBuf> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let path = std::env::var_os("MAILJOURNAL_CORPUS").map_or(default, PathBuf::from);
     if path.is_dir() {
@@ -27,7 +27,7 @@ fn corpus() -> Option<PathBuf> {
 }
 
 /// Every mail of the corpus by its path: all files but those about the mails.
-fn mails(corpus: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn mails(corpus: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![corpus.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -149,16 +149,17 @@ fn html(text: &str) -> Vec<u8> {
     mail.replace("text/plain", "text/html").replace("Sender:", &format!("{text}Sender:")).into_bytes()
 }
 
-/// How long the reading kept a processor busy, the shortest of a few runs: what else the machine does counts as little
-/// as it can.
+/// The shortest of a few readings.
 fn busy(bytes: &[u8]) -> Duration {
-    let run = || {
-        let (started, waited) = (Instant::now(), on_processor());
-        read_mail(bytes).expect("a mail");
-        let whole = started.elapsed();
-        on_processor().zip(waited).map_or(whole, |(after, before)| (after - before).min(whole))
-    };
-    (0..5).map(|_| run()).min().expect("some runs")
+    (0..5).map(|_| busy_with(|| drop(read_mail(bytes).expect("a mail")))).min().expect("some runs")
+}
+
+/// How long some work kept a processor busy: what else the machine does counts as little as it can.
+pub fn busy_with(work: impl FnOnce()) -> Duration {
+    let (started, before) = (Instant::now(), on_processor());
+    work();
+    let whole = started.elapsed();
+    on_processor().zip(before).map_or(whole, |(after, before)| (after - before).min(whole))
 }
 
 /// This thread's time on a processor so far, where the system tells (Linux).

@@ -10,6 +10,8 @@ mod correlation_laws;
 mod envelope_event;
 mod evidence_forms;
 mod evidence_hostile;
+mod evidence_laws;
+mod evidence_words;
 mod house;
 mod merged_report;
 mod record;
