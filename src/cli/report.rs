@@ -99,12 +99,14 @@ impl Build {
         let name = self.record.display();
         let bytes = read(&self.record).map_err(Failure::Failed)?;
         let records = records(&bytes).map_err(|reason| Failure::Failed(format!("{name}: {reason}")))?;
-        let mut record = choose(records, self.id.as_deref()).map_err(|reason| Failure::Usage(format!("{name}: {reason}")))?;
+        let mut record =
+            choose(records, self.id.as_deref()).map_err(|reason| Failure::Usage(format!("{name}: {reason}")))?;
         let originals = self.record.parent().unwrap_or(Path::new("")).join("originals");
         for original in &mut record.originals {
             fill(original, &originals)?;
         }
-        let report = record::report::build(&record).map_err(|elsewhere| Failure::Failed(format!("{name}: {elsewhere}")))?;
+        let report =
+            record::report::build(&record).map_err(|elsewhere| Failure::Failed(format!("{name}: {elsewhere}")))?;
         match self.out {
             None => context.write(|out| out.write_all(&report)),
             Some(file) => fs::write(&file, report)
@@ -130,9 +132,10 @@ fn records(bytes: &[u8]) -> Result<Vec<JournalRecord>, String> {
     if whole.is_ok() || lines.len() < 2 || crate::avro::is_framed(bytes) {
         return whole.map(|record| vec![record]).map_err(|error| error.to_string());
     }
-    let read = lines.iter().enumerate().map(|(index, line)| {
-        record::read(line).map_err(|error| format!("line {}: {error}", index + 1))
-    });
+    let read = lines
+        .iter()
+        .enumerate()
+        .map(|(index, line)| record::read(line).map_err(|error| format!("line {}: {error}", index + 1)));
     read.collect()
 }
 

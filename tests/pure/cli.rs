@@ -158,7 +158,8 @@ fn report_show_prints_what_is_understood_of_each_mail() {
     assert_eq!((both.code, both.err.as_str()), (Some(0), ""));
     assert_eq!(both.out.matches("carl@contoso.example").count(), 2, "{}", both.out);
     assert_eq!(both.out.lines().filter(|line| *line == format!("{name}:")).count(), 2);
-    let shown = ended(program(&["report", "show", "--json", "-"]).stdin(std::fs::File::open(&file).expect("it is there")));
+    let shown =
+        ended(program(&["report", "show", "--json", "-"]).stdin(std::fs::File::open(&file).expect("it is there")));
     let value: serde_json::Value = serde_json::from_str(&shown.out).expect("JSON");
     assert_eq!(value["key"], "<plan@contoso.example>");
     let missing = ended(&mut program(&["report", "show", &name, "/nowhere.eml"]));

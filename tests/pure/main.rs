@@ -7,3 +7,10 @@ mod house;
 mod support;
 
 mod correlation_laws;
+mod avro;
+mod corpus;
+mod envelope_event;
+mod merged_report;
+mod record;
+mod samples;
+mod evidence_forms;
