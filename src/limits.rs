@@ -39,6 +39,65 @@ pub const AGREEING_SENDERS_MAX: usize = 8;
 /// small enough that a turn which adds one piece to a huge draft does not rewrite it.
 pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 
+// The Kafka shell.
+
+/// Arrivals of one turn: a ledger row each, and what a person watching the log can still call one step.
+pub const TURN_ARRIVALS_MAX: usize = 20_000;
+
+/// KiB that the group member may have read ahead: what comes in while a turn is written, at a fast disk's rate.
+pub const MEMBER_QUEUE_KIB: usize = 32 * 1024;
+
+/// KiB that a restore may have read ahead.
+pub const RESTORE_QUEUE_KIB: usize = 16 * 1024;
+
+/// KiB that the reader of single arrivals may have read ahead: more would mostly be thrown away at the next jump.
+pub const LOOKUP_QUEUE_KIB: usize = 2 * 1024;
+
+/// Bytes of one answer to a fetch, over all partitions of a broker (a larger message comes whole all the same).
+pub const FETCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// KiB that the producer may hold unsent; at least two of the largest messages. A turn that writes more waits.
+pub const SEND_QUEUE_KIB: usize = 64 * 1024;
+
+/// A transaction whose producer is gone is aborted by the broker after this (readers wait until then, unless another
+/// instance ends it earlier). Far above the longest commit, below the 15 min that a broker allows.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Writing one turn, from its first message to the answer of its commit. Beyond it, what became of the turn is asked
+/// anew of the broker.
+pub const TURN_WRITE_MAX: Duration = Duration::from_secs(90);
+
+/// One waiting call into the Kafka client: how late a stop may be noticed.
+pub const CALL_MAX: Duration = Duration::from_millis(500);
+
+/// Reaching a broker, when a command starts.
+pub const REACH_MAX: Duration = Duration::from_secs(30);
+
+/// A broker that is away is waited for so long, then the process ends with the reason: its keeper may know better.
+pub const AWAY_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Recoveries in a row without a turn between them, for other reasons than a broker that is away.
+pub const RECOVERIES_MAX: u32 = 12;
+
+/// The wait between such recoveries: doubled from the first to the second.
+pub const RECOVERY_WAIT_MIN: Duration = Duration::from_millis(100);
+pub const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Reading back one turn's originals.
+pub const REFETCH_MAX: Duration = Duration::from_secs(30);
+
+/// Messages between two wanted ones that are read over rather than jumped: a jump costs an answer of the broker.
+pub const REFETCH_GAP_MAX: i64 = 64;
+
+/// From SIGTERM to the end of the process; the turn under way is given up after it and redone by the next owner.
+pub const STOP_MAX: Duration = Duration::from_millis(4500);
+
+/// A worker that has not come round its loop for so long is not alive: longer than every wait above that it may be in.
+pub const BEAT_MAX: Duration = Duration::from_secs(180);
+
+/// Milliseconds that an arrival's `received-at` may lie ahead of the wall clock; more is taken for a producer's mistake.
+pub const RECEIVED_AT_AHEAD_MAX: i64 = 24 * 3600 * 1000;
+
 /// How many records one turn publishes at most; the rest stays due for the next. At about 2 KB of record each this is
 /// 20 MB beside the originals.
 pub const TURN_RECORDS_MAX: usize = 10_000;

@@ -9,6 +9,11 @@ mod config;
 pub mod demo;
 mod report;
 
+#[cfg(feature = "kafka")]
+mod run;
+#[cfg(feature = "kafka")]
+mod topics;
+
 use std::{
     fmt::Display,
     io::{self, BufWriter, IsTerminal, Write},
@@ -62,6 +67,10 @@ enum LogFormat {
 enum Command {
     Demo(demo::Demo),
     Collate(collate::Collate),
+    #[cfg(feature = "kafka")]
+    Run(run::Run),
+    #[cfg(feature = "kafka")]
+    Topics(topics::Topics),
     Config(config::Config),
     Report(report::Report),
 }
@@ -71,6 +80,11 @@ impl Command {
         match self {
             Command::Demo(command) => command.run(context),
             Command::Collate(command) => command.run(context),
+
+            #[cfg(feature = "kafka")]
+            Command::Run(command) => command.run(context),
+            #[cfg(feature = "kafka")]
+            Command::Topics(command) => command.run(context),
             Command::Config(command) => command.run(context),
             Command::Report(command) => command.run(context),
         }

@@ -21,7 +21,7 @@ use mailjournal::{
         report::{Line, ReportMail},
         text::Body,
     },
-    turn::{ArchiveFormat, Bodies, Encoding, Order, Output, Progress, Tasks, TurnRules},
+    turn::{ArchiveFormat, Bodies, Encoding, Output, Progress, Tasks, TurnRules},
 };
 
 const SECOND: i64 = 1000;
@@ -77,7 +77,6 @@ impl Stage {
         let mut tasks = Tasks::new(TurnRules {
             rules: Rules { timing: Timing::default(), topic_names, archive_bytes_max: None, carry_again: false },
             partitions,
-            order: Order::PerPartition,
             encoding: Encoding::Json,
             archive_format: ArchiveFormat::Record,
             recent_bytes_max: 1 << 20,
