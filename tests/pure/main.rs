@@ -16,4 +16,5 @@ mod record;
 mod sample;
 mod samples;
 mod settings;
+mod stage;
 mod stories;
