@@ -18,4 +18,5 @@ mod record;
 mod sample;
 mod samples;
 mod settings;
+mod stage;
 mod stories;
