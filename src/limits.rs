@@ -115,6 +115,10 @@ pub const AVRO_FIRST_BYTES: usize = 2 * 1024;
 /// Characters of a library's error that are passed on: enough to see what was wrong, not a schema's whole text.
 pub const ERROR_DETAIL_CHARS_MAX: usize = 200;
 
+/// How long one header field of a merged report may be, bytes: servers bound a header block (Exchange: 64 KiB), and a
+/// `To` of ten thousand addresses stands in the original anyway.
+pub const REPORT_HEADER_BYTES_MAX: usize = 8 * 1024;
+
 /// How many multiparts deep we look for a report's text and original, levels. Real reports need three
 /// (mixed, alternative, text); each level reads the bytes again, so this also bounds the cost.
 pub const MULTIPART_DEPTH_MAX: usize = 8;
@@ -141,3 +145,7 @@ pub const NOTICE_TEXT_BYTES_MAX: usize = 256 * 1024;
 
 /// How much of a diagnostic we keep, bytes: servers quote whole sessions there.
 pub const DIAGNOSTIC_BYTES_MAX: usize = 4 * 1024;
+
+/// How many redirections of one recipient we keep, hops. Lists nest a few levels; a forged line could hold millions,
+/// and every recipient of the line carries them.
+pub const PATH_HOPS_MAX: usize = 16;

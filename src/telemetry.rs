@@ -191,8 +191,22 @@ pub mod pages {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let pages = Router::new()
-            .route("/metrics", get(async move || (TEXT, { handle.run_upkeep(); handle.render() })))
-            .route("/health/live", get({ let health = health.clone(); async move || live(&health) }))
+            .route(
+                "/metrics",
+                get(async move || {
+                    (TEXT, {
+                        handle.run_upkeep();
+                        handle.render()
+                    })
+                }),
+            )
+            .route(
+                "/health/live",
+                get({
+                    let health = health.clone();
+                    async move || live(&health)
+                }),
+            )
             .route("/health/ready", get(async move || ready(&health)));
         let served = async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;

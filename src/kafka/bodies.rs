@@ -96,7 +96,8 @@ impl Lookup {
         let mut list = TopicPartitionList::new();
         let topic = self.topics.name(wanted.input);
         let offset = Offset::Offset(wanted.offset);
-        let jumped = list.add_partition_offset(topic, wanted.partition, offset).and_then(|()| self.consumer.assign(&list));
+        let jumped =
+            list.add_partition_offset(topic, wanted.partition, offset).and_then(|()| self.consumer.assign(&list));
         self.reading = Some(wanted);
         jumped.map_err(|error| Missing::For(Trouble::of("read an original again", &error).given_up()))
     }

@@ -68,9 +68,10 @@ pub fn config(kafka: &KafkaSettings, role: Role, sizes: Sizes) -> ClientConfig {
     if matches!(role, Role::Member | Role::Restorer | Role::Lookup) {
         // A response may hold one message more than asked for, and its framing.
         let fetch_max = limits::FETCH_BYTES.max(sizes.message_max);
-        config
-            .set("fetch.max.bytes", fetch_max.to_string())
-            .set("receive.message.max.bytes", (fetch_max + sizes.message_max + (1 << 20)).min(2_000_000_000).to_string());
+        config.set("fetch.max.bytes", fetch_max.to_string()).set(
+            "receive.message.max.bytes",
+            (fetch_max + sizes.message_max + (1 << 20)).min(2_000_000_000).to_string(),
+        );
     }
     for (name, value) in kafka.client.iter() {
         if suits(name, role) {

@@ -39,7 +39,8 @@ fn plain(
     stamped: Timestamp,
     now: Timestamp,
 ) -> Arrival {
-    let texts = |name: &'static str| headers.iter().filter(move |(key, _)| key == name).filter_map(|(_, value)| text(value));
+    let texts =
+        |name: &'static str| headers.iter().filter(move |(key, _)| key == name).filter_map(|(_, value)| text(value));
     let at = headers.iter().rfind(|(key, _)| key == RECEIVED_AT).map_or(stamped, |(_, value)| {
         received_at(value, now).unwrap_or_else(|| {
             telemetry::ignored_header(RECEIVED_AT);

@@ -132,7 +132,9 @@ impl Signs {
             Some(Code::SaslAuthenticationFailed | Code::Authentication) => {
                 "; check the user and password under [kafka.client]"
             }
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => "; `mailjournal topics create` makes what is missing",
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                "; `mailjournal topics create` makes what is missing"
+            }
             Some(Code::FencedInstanceId) => {
                 "; another process runs with the same kafka.instance: give each its own, this one stops"
             }

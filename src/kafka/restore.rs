@@ -110,7 +110,12 @@ impl Worker<'_> {
             if offset < first {
                 let arrivals = (first - offset) as u64;
                 telemetry::expired(arrivals);
-                tracing::error!(topic = at.0, partition = at.1, arrivals, "deleted by the topic's retention before they were read");
+                tracing::error!(
+                    topic = at.0,
+                    partition = at.1,
+                    arrivals,
+                    "deleted by the topic's retention before they were read"
+                );
             }
             positions.insert(at, offset.max(first));
         }
@@ -168,10 +173,7 @@ impl Worker<'_> {
 
     /// Calls until it succeeds, a rebalance makes it pointless, or it has to be given up. The member is polled all the
     /// while, so that the group does not wait for this instance.
-    fn insist<T>(
-        &mut self,
-        mut call: impl FnMut(&mut Self, Duration) -> Result<T, Trouble>,
-    ) -> Result<T, Interrupted> {
+    fn insist<T>(&mut self, mut call: impl FnMut(&mut Self, Duration) -> Result<T, Trouble>) -> Result<T, Interrupted> {
         loop {
             match call(self, limits::CALL_MAX) {
                 Ok(value) => {
@@ -231,7 +233,8 @@ fn committed(
 /// The instances that are members of the group now.
 fn members(consumer: &BaseConsumer<Notes>, group: &str) -> Result<BTreeSet<String>, Trouble> {
     let doing = "ask who is in the group";
-    let list = consumer.fetch_group_list(Some(group), 2 * limits::CALL_MAX).map_err(|error| Trouble::of(doing, &error))?;
+    let list =
+        consumer.fetch_group_list(Some(group), 2 * limits::CALL_MAX).map_err(|error| Trouble::of(doing, &error))?;
     let members = list.groups().iter().filter(|found| found.name() == group).flat_map(|found| found.members());
     Ok(members.map(|member| member.client_id().to_owned()).collect())
 }

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration, time::Instant};
 
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication},
+    admin::{
+        AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+        TopicReplication,
+    },
     error::RDKafkaErrorCode,
 };
 
@@ -128,7 +131,11 @@ fn wait_for<T>(future: impl Future<Output = rdkafka::error::KafkaResult<T>>, doi
 }
 
 /// Fills in each topic's configuration.
-fn describe(admin: &AdminClient<Notes>, settings: &Settings, topics: &mut BTreeMap<Topic, Found>) -> Result<(), Trouble> {
+fn describe(
+    admin: &AdminClient<Notes>,
+    settings: &Settings,
+    topics: &mut BTreeMap<Topic, Found>,
+) -> Result<(), Trouble> {
     let resources: Vec<ResourceSpecifier<'_>> =
         topics.keys().map(|topic| ResourceSpecifier::Topic(settings.topics.name(*topic))).collect();
     if resources.is_empty() {
@@ -137,9 +144,8 @@ fn describe(admin: &AdminClient<Notes>, settings: &Settings, topics: &mut BTreeM
     let doing = "read the topics' configuration";
     let answers = wait_for(admin.describe_configs(&resources, &options()), doing)?;
     for answer in answers {
-        let ConfigResource { specifier, entries } = answer.map_err(|code| {
-            Trouble::of(doing, &rdkafka::error::KafkaError::AdminOp(code)).given_up()
-        })?;
+        let ConfigResource { specifier, entries } =
+            answer.map_err(|code| Trouble::of(doing, &rdkafka::error::KafkaError::AdminOp(code)).given_up())?;
         let OwnedResourceSpecifier::Topic(name) = specifier else { continue };
         let topic = Topic::ALL.into_iter().find(|topic| settings.topics.name(*topic) == name);
         let Some(found) = topic.and_then(|topic| topics.get_mut(&topic)) else { continue };
@@ -309,8 +315,10 @@ pub fn create(settings: &Settings, partitions: Option<i32>) -> Result<Vec<String
             settings.topics.replication
         ));
     }
-    let configs: Vec<(&str, Vec<(&str, String)>)> =
-        missing.iter().map(|topic| (settings.topics.name(*topic), wanted_config(*topic, settings, replication))).collect();
+    let configs: Vec<(&str, Vec<(&str, String)>)> = missing
+        .iter()
+        .map(|topic| (settings.topics.name(*topic), wanted_config(*topic, settings, replication)))
+        .collect();
     let new: Vec<NewTopic<'_>> = configs
         .iter()
         .map(|(name, config)| {
@@ -327,7 +335,9 @@ pub fn create(settings: &Settings, partitions: Option<i32>) -> Result<Vec<String
     for answer in answers {
         match answer {
             Ok(name) => said.push(format!("{name}: created, {partitions} partitions")),
-            Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => said.push(format!("{name}: someone else just created it")),
+            Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => {
+                said.push(format!("{name}: someone else just created it"))
+            }
             Err((name, code)) => return Err(format!("{name} could not be created: {code}")),
         }
     }

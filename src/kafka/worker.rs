@@ -33,7 +33,7 @@ use crate::{
     limits,
     settings::Settings,
     telemetry::{self, Health},
-    turn::{Encoding, Order, Progress, TurnOutput, TurnRules, Tasks},
+    turn::{Encoding, Progress, Tasks, TurnOutput, TurnRules},
 };
 
 /// Time passes for drafts that are to be forgotten too: an idle instance turns this often.
@@ -175,7 +175,12 @@ impl<'a> Worker<'a> {
         self.write(&[], &list, &Faults::default())
     }
 
-    fn write(&self, outgoing: &[crate::turn::Outgoing], list: &TopicPartitionList, faults: &Faults) -> Result<(), Trouble> {
+    fn write(
+        &self,
+        outgoing: &[crate::turn::Outgoing],
+        list: &TopicPartitionList,
+        faults: &Faults,
+    ) -> Result<(), Trouble> {
         let group = self.member.group_metadata();
         let group = group.ok_or_else(|| Trouble::abort("this instance is in no group just now"))?;
         self.writer.write(outgoing, list, &group, faults)
@@ -198,7 +203,8 @@ impl<'a> Worker<'a> {
             if self.take_rebalances()? {
                 return Ok(Gathered::default());
             }
-            let full = gathered.bytes >= self.settings.turn.bytes_max || gathered.arrivals.len() >= limits::TURN_ARRIVALS_MAX;
+            let full =
+                gathered.bytes >= self.settings.turn.bytes_max || gathered.arrivals.len() >= limits::TURN_ARRIVALS_MAX;
             if full || left.is_zero() || self.stop.requested() {
                 telemetry::read(gathered.bytes);
                 return Ok(gathered);
@@ -301,7 +307,12 @@ impl<'a> Worker<'a> {
         self.commit(&output, &gathered.next, began)
     }
 
-    fn commit(&mut self, output: &TurnOutput, next: &BTreeMap<(Input, i32), i64>, began: Instant) -> Result<(), Trouble> {
+    fn commit(
+        &mut self,
+        output: &TurnOutput,
+        next: &BTreeMap<(Input, i32), i64>,
+        began: Instant,
+    ) -> Result<(), Trouble> {
         let name = |input: Input| self.settings.topics.name(input).to_owned();
         let next: Offsets =
             next.iter().map(|((input, partition), offset)| ((name(*input), *partition), *offset)).collect();
@@ -415,9 +426,9 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
             timing: settings.timing,
             topic_names: settings.topics.input_names(),
             archive_bytes_max: Some(layout.archive_bytes_max),
+            carry_again: settings.archive_format == crate::turn::ArchiveFormat::Report,
         },
         partitions: layout.partitions,
-        order: Order::PerPartition,
         encoding: Encoding::Avro,
         archive_format: settings.archive_format,
         recent_bytes_max: settings.turn.recent_bytes_max,

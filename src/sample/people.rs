@@ -97,6 +97,9 @@ const ROLES: [(&str, &str, usize, &[usize]); 12] = [
     ("branch", "Branch Office", 4, &[WORKMAIL]),
 ];
 
+/// The first of operations: who runs the scheduled jobs. Index into the people.
+pub const OPERATOR: usize = 82;
+
 /// Name, roles whose people are members, lists that are members, expanding server. Inner lists stand first.
 const LISTS: [(&str, &[&str], &[&str], usize); 11] = [
     ("trading", &["trader"], &[], ZURICH_2007),

@@ -226,6 +226,10 @@ impl<'a> Teller<'a> {
                 .map(|(_, addressee)| self.directory.mailbox(*addressee))
                 .collect()
         };
+        let subject = match self.oddity {
+            Oddity::ReusedId => "Nightly positions",
+            _ => self.random.pick(&SUBJECTS),
+        };
         let network_id = self.random.guid();
         let home = &self.directory.servers[self.directory.home(author)];
         let has_network_id = matches!(home.generation, Generation::Online | Generation::OnPremises);
@@ -235,7 +239,7 @@ impl<'a> Teller<'a> {
             from: self.directory.mailbox(author),
             to: address_all(Role::To),
             cc: address_all(Role::Cc),
-            subject: (*self.random.pick(&SUBJECTS)).to_owned(),
+            subject: subject.to_owned(),
             message_id: self.message_id(),
             network_message_id: has_network_id.then_some(network_id),
         };
@@ -256,6 +260,7 @@ impl<'a> Teller<'a> {
     fn author(&mut self) -> Addressee {
         match self.oddity {
             Oddity::Inbound => Addressee::Client(self.random.between(1, 400)),
+            Oddity::ReusedId => Addressee::Person(people::OPERATOR),
             _ => self.person(),
         }
     }

@@ -1,4 +1,4 @@
-//! File and environment → checked [`Settings`]. Two levels: as typed ([`typed`]), then checked; no unchecked value
+//! File and environment → checked [`Settings`]. Two levels: as typed (`typed.rs`), then checked; no unchecked value
 //! survives. All errors are found at once, each with its place.
 
 pub mod keys;

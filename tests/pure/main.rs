@@ -1,11 +1,19 @@
 //! Tests without a broker: input → effects as data, and laws.
 
-mod settings;
-mod cli;
-
 #[path = "../support/mod.rs"]
 mod support;
 
+mod avro;
+mod cli;
+mod corpus;
 mod correlation_laws;
+mod envelope_event;
+mod evidence_forms;
+mod evidence_hostile;
+mod house;
+mod merged_report;
+mod record;
 mod sample;
+mod samples;
+mod settings;
 mod stories;

@@ -2,7 +2,7 @@
 //! time, no broker.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -11,16 +11,17 @@ use mailjournal::{
     arrival::{Arrival, Format, Input, Position, Timestamp},
     correlate::{Rules, Timing, TopicNames},
     evidence::{Flag, Hop, How, Kind, Role, envelope_event::EnvelopeEvent},
+    mail::Digest,
     record::{ClosedBecause, Expectation, JournalRecord, OriginalRole, Status},
     sample::{
-        JOURNAL, JOURNAL_LEGAL,
+        Incoming, JOURNAL, JOURNAL_LEGAL, Message, Options, Organisation, TrueRecipient, What,
         event::Telling,
         letter::{Letter, passed},
         people::{Directory, Generation, LONDON_2019, ONLINE, PARIS_2010},
         report::{Line, ReportMail},
         text::Body,
     },
-    turn::{ArchiveFormat, Bodies, Encoding, Order, Output, Progress, Tasks, TurnRules},
+    turn::{ArchiveFormat, Bodies, Encoding, Output, Progress, Tasks, TurnRules},
 };
 
 const SECOND: i64 = 1000;
@@ -74,9 +75,8 @@ impl Stage {
             strays: "journal.strays".into(),
         };
         let mut tasks = Tasks::new(TurnRules {
-            rules: Rules { timing: Timing::default(), topic_names, archive_bytes_max: None },
+            rules: Rules { timing: Timing::default(), topic_names, archive_bytes_max: None, carry_again: false },
             partitions,
-            order: Order::PerPartition,
             encoding: Encoding::Json,
             archive_format: ArchiveFormat::Record,
             recent_bytes_max: 1 << 20,
@@ -111,6 +111,19 @@ impl Stage {
     fn event(&mut self, event: &EnvelopeEvent) {
         self.run_until(event.at);
         let arrival = self.arrival(Input::Envelopes, 0, event.at, event.to_framed());
+        self.turn(vec![arrival]);
+    }
+
+    fn incoming(&mut self, incoming: &Incoming) {
+        self.run_until(incoming.at.0);
+        let arrival = match &incoming.what {
+            What::Event(event) => self.arrival(Input::Envelopes, 0, incoming.at.0, event.to_framed()),
+            What::Mail(mail) => {
+                let arrival = self.arrival(Input::Reports, 0, incoming.at.0, mail.bytes.clone());
+                let journal_recipients = mail.journal_recipients.clone();
+                Arrival { server: mail.server.clone(), journal_recipients, ..arrival }
+            }
+        };
         self.turn(vec![arrival]);
     }
 
@@ -605,4 +618,64 @@ fn the_same_instant_told_again_publishes_nothing_again() {
         stage.run_until(MONDAY + SECOND + quiet);
     }
     assert_eq!(stage.records.len(), 1);
+}
+
+/// Hundreds of messages of the made-up organisation at once: each ends in the record that is true of it.
+#[test]
+fn the_records_of_an_organisation_are_what_is_true_of_its_messages() {
+    let organisation = Organisation::with(Options { messages: 500, original_bytes_mean: 1500, ..Options::new(42) });
+    let showcase = Organisation::with(Options::showcase(1));
+    for organisation in [organisation, showcase] {
+        let mut stage = Stage::new();
+        organisation.arrivals().for_each(|incoming| stage.incoming(&incoming));
+        stage.run_until(MONDAY + 8 * DAY);
+        let latest: BTreeMap<&str, &JournalRecord> =
+            stage.records.iter().map(|record| (record.record_id.as_str(), record)).collect();
+        let mut by_piece: BTreeMap<Digest, &JournalRecord> = BTreeMap::new();
+        for record in latest.values() {
+            by_piece.extend(record.evidence.iter().map(|piece| (piece.sha256, *record)));
+        }
+        let truths: Vec<Message> = organisation.messages().collect();
+        assert_eq!(latest.len(), truths.iter().map(|message| message.truth.records).sum::<usize>());
+        truths.iter().for_each(|message| check_truth(message, &by_piece));
+    }
+}
+
+fn check_truth(message: &Message, by_piece: &BTreeMap<Digest, &JournalRecord>) {
+    let truth = &message.truth;
+    let mails = message.arrivals.iter().filter_map(|incoming| match &incoming.what {
+        What::Mail(mail) => Some(Digest::of(&mail.bytes)),
+        What::Event(_) => None,
+    });
+    let records: BTreeMap<&str, &JournalRecord> =
+        mails.filter_map(|digest| by_piece.get(&digest)).map(|record| (record.record_id.as_str(), *record)).collect();
+    let story = format!("message {} ({:?})", message.index, message.oddity);
+    assert_eq!(records.len(), truth.records, "{story}");
+    let Some(record) = records.into_values().next() else { return };
+    let told: BTreeMap<String, TrueRecipient> = record
+        .recipients
+        .iter()
+        .map(|one| {
+            let paths = one.paths.iter().cloned().collect();
+            (one.address.to_lowercase(), TrueRecipient { role: one.role, paths })
+        })
+        .collect();
+    assert_eq!(told, truth.recipients, "{story}");
+    let groups: BTreeSet<String> =
+        record.groups.iter().filter(|one| one.expanded).map(|one| one.address.to_lowercase()).collect();
+    assert_eq!(groups, truth.groups, "{story}");
+    assert_eq!(record.originals.iter().map(|one| one.sha256).collect::<BTreeSet<_>>(), truth.originals, "{story}");
+    assert_eq!(
+        record.journals.iter().map(|one| one.address.clone()).collect::<BTreeSet<_>>(),
+        truth.journals,
+        "{story}"
+    );
+    assert_eq!(record.evidence.len(), truth.arrivals, "{story}");
+    assert_eq!(record.message_id, truth.message_id, "{story}");
+    assert_eq!(
+        record.status == Status::Incomplete,
+        !truth.missing.is_empty(),
+        "{story}: {}",
+        record.certificate.reason
+    );
 }

@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 use crate::{
     arrival::Timestamp,
     evidence::{self, Form, envelope_event::EnvelopeEvent},
-    record::{ClosedBecause, Disposition, JournalRecord, Kind, LedgerRow, Recipient, Role, Status},
+    record::{ClosedBecause, Disposition, EvidenceEntry, JournalRecord, Kind, LedgerRow, Recipient, Role, Status},
 };
 
-/// Columns of the widest line.
+/// Columns of the widest line, but for a path or a flag that is longer than it should be.
 const WIDTH: usize = 98;
 
 /// One arrival as it came.
@@ -30,6 +30,14 @@ pub struct Arrived {
     /// In a few words.
     pub form: &'static str,
     pub message_id: Option<String>,
+}
+
+type Labels<'a> = HashMap<&'a str, String>;
+/// Topic, partition, offset.
+type Place<'a> = (&'a str, i32, i64);
+
+fn row_place(row: &LedgerRow) -> Place<'_> {
+    (&row.topic, row.partition, row.offset)
 }
 
 /// What came in, what became of it, what came out.
@@ -78,25 +86,39 @@ impl Shown {
         }
     }
 
-    /// Short names of the records, in the order in which they were first published.
-    fn labels(&self) -> HashMap<&str, String> {
+    /// Short names of the records, in the order in which their first evidence came.
+    fn labels(&self) -> Labels<'_> {
+        let mut records: Vec<&JournalRecord> = self.records.iter().collect();
+        records.sort_by_key(|record| record.first_evidence_at);
         let mut labels = HashMap::new();
-        for record in &self.records {
+        for record in records {
             let next = labels.len() + 1;
             labels.entry(record.record_id.as_str()).or_insert_with(|| format!("R{next:02}"));
         }
         labels
     }
 
-    fn write_arrivals(&self, out: &mut dyn Write, paint: Paint, labels: &HashMap<&str, String>) -> io::Result<()> {
+    /// Where each piece of evidence is in the end. The ledger cannot always know: it names the record that an arrival
+    /// belonged to when it came.
+    fn record_of_each<'a>(&'a self) -> HashMap<Place<'a>, &'a str> {
+        let ledger = self.ledger.iter().filter_map(|row| Some((row_place(row), row.record_id.as_deref()?)));
+        let evidence = self.records.iter().flat_map(|record| {
+            let place = |piece: &'a EvidenceEntry| (piece.topic.as_str(), piece.partition, piece.offset);
+            record.evidence.iter().map(move |piece| (place(piece), record.record_id.as_str()))
+        });
+        ledger.chain(evidence).collect()
+    }
+
+    fn write_arrivals(&self, out: &mut dyn Write, paint: Paint, labels: &Labels<'_>) -> io::Result<()> {
         heading(out, paint, &format!("What came in: {}", counted(self.arrivals.len(), "arrival")))?;
         let title = columns("when", "from server", "what", "Message-ID", "became", "record");
         writeln!(out, "{}", paint.faint(&title))?;
-        let rows: HashMap<_, _> =
-            self.ledger.iter().map(|row| ((row.topic.as_str(), row.partition, row.offset), row)).collect();
+        let rows: HashMap<Place<'_>, &LedgerRow> = self.ledger.iter().map(|row| (row_place(row), row)).collect();
+        let record_of_each = self.record_of_each();
         for arrival in &self.arrivals {
-            let row = rows.get(&(arrival.topic.as_str(), arrival.partition, arrival.offset));
-            let label = row.and_then(|row| labels.get(row.record_id.as_deref()?)).map_or("", String::as_str);
+            let place = (arrival.topic.as_str(), arrival.partition, arrival.offset);
+            let row = rows.get(&place);
+            let label = record_of_each.get(&place).and_then(|id| labels.get(id)).map_or("", String::as_str);
             let became = row.map_or("not told", |row| disposition_word(row.disposition));
             let server = arrival.server.as_deref().map_or("-", host);
             let id = arrival.message_id.as_deref().map_or("-".to_owned(), |id| shortened(local_part(id), 22));
@@ -113,8 +135,10 @@ impl Shown {
     fn write_ledger(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
         let mut counts: BTreeMap<Disposition, usize> = BTreeMap::new();
         self.ledger.iter().for_each(|row| *counts.entry(row.disposition).or_default() += 1);
-        let sum: Vec<String> =
-            counts.iter().map(|(disposition, count)| format!("{count} {}", disposition_plural(*disposition, *count))).collect();
+        let sum: Vec<String> = counts
+            .iter()
+            .map(|(disposition, count)| format!("{count} {}", disposition_plural(*disposition, *count)))
+            .collect();
         let verdict = match self.check() {
             Ok(()) => "The ledger adds up",
             Err(_) => "THE LEDGER DOES NOT ADD UP",
@@ -123,22 +147,23 @@ impl Shown {
         writeln!(out, "\n  {}", paint.strong(&sum))
     }
 
-    fn write_records(&self, out: &mut dyn Write, paint: Paint, labels: &HashMap<&str, String>) -> io::Result<()> {
+    fn write_records(&self, out: &mut dyn Write, paint: Paint, labels: &Labels<'_>) -> io::Result<()> {
         let mut by_status: BTreeMap<Status, usize> = BTreeMap::new();
         self.latest().for_each(|record| *by_status.entry(record.status).or_default() += 1);
-        let sum: Vec<String> =
-            by_status.iter().map(|(status, count)| format!("{count} {}", status_word(*status).to_lowercase())).collect();
+        let sum: Vec<String> = by_status
+            .iter()
+            .map(|(status, count)| format!("{count} {}", status_word(*status).to_lowercase()))
+            .collect();
         let (count, revisions) = (counted(labels.len(), "record"), counted(self.records.len(), "revision"));
         heading(out, paint, &format!("What came out: {count} in {revisions}; in the end {}", sum.join(", ")))?;
-        let title = format!("  {:<5}{:<4}{:<12}{:<10}{:>6}{:>7}   subject and flags", "", "rev", "status", "because", "people", "pieces");
+        let title = format!(
+            "  {:<5}{:<4}{:<12}{:<10}{:>6}{:>7}   subject and flags",
+            "", "rev", "status", "because", "people", "pieces"
+        );
         writeln!(out, "{}", paint.faint(&title))?;
-        for record in &self.records {
-            let flags: Vec<String> = record.flags.iter().map(|flag| flag_word(*flag)).collect();
-            let subject = record.subject.as_deref().unwrap_or("-");
-            let told = match flags.is_empty() {
-                true => subject.to_owned(),
-                false => format!("{} [{}]", shortened(subject, 26), flags.join(" ")),
-            };
+        let mut records: Vec<&JournalRecord> = self.records.iter().collect();
+        records.sort_by_key(|record| (&labels[record.record_id.as_str()], record.revision));
+        for record in records {
             let line = format!(
                 "  {:<5}{:<4}{:<12}{:<10}{:>6}{:>7}   {}",
                 labels[record.record_id.as_str()],
@@ -147,7 +172,7 @@ impl Shown {
                 because_word(record.closed_because),
                 record.recipients.len(),
                 record.evidence.len(),
-                shortened(&told, 52),
+                subject_and_flags(record, 49),
             );
             writeln!(out, "{}", paint.by_status(&line, record.status))?;
             if record.status == Status::Incomplete {
@@ -225,8 +250,8 @@ fn write_story(out: &mut dyn Write, paint: Paint, record: &JournalRecord, label:
     }
     writeln!(out, "\n  {}", paint.strong("Who received it, how addressed, by which lists"))?;
     for ((role, path), people) in by_path(record) {
-        let way = if path.is_empty() { "directly".to_owned() } else { path };
-        writeln!(out, "  {:<10}{} {}", role_word(role), way, paint.faint(&counted(people.len(), "recipient")))?;
+        let way = if path.is_empty() { "directly".to_owned() } else { format!("as a member of {path}") };
+        writeln!(out, "  {:<10}{way}: {}", role_word(role), counted(people.len(), "recipient"))?;
         write_wrapped(out, "              ", &some(&people, 9))?;
     }
     let (wanted, met): (usize, usize) = record
@@ -243,7 +268,7 @@ fn by_path(record: &JournalRecord) -> BTreeMap<(Role, String), Vec<&str>> {
     let mut by_path: BTreeMap<(Role, String), Vec<&str>> = BTreeMap::new();
     let way = |recipient: &Recipient| {
         let hops = recipient.paths.first().map(Vec::as_slice).unwrap_or_default();
-        hops.iter().map(|hop| hop.address.as_str()).collect::<Vec<_>>().join(" > ")
+        hops.iter().map(|hop| hop.address.as_str()).rev().collect::<Vec<_>>().join(", in ")
     };
     for recipient in &record.recipients {
         by_path.entry((recipient.role, way(recipient))).or_default().push(local_part(&recipient.address));
@@ -341,6 +366,18 @@ fn some(people: &[&str], count: usize) -> String {
         0 => first,
         more => format!("{first} and {more} more"),
     }
+}
+
+/// The flags whole, and as much of the subject as there is room for.
+fn subject_and_flags(record: &JournalRecord, characters: usize) -> String {
+    let subject = record.subject.as_deref().unwrap_or("-");
+    if record.flags.is_empty() {
+        return shortened(subject, characters);
+    }
+    let flags: Vec<String> = record.flags.iter().map(|flag| flag_word(*flag)).collect();
+    let flags = format!("[{}]", flags.join(" "));
+    let left = characters.saturating_sub(flags.chars().count() + 1).max(10);
+    format!("{} {flags}", shortened(subject, left))
 }
 
 fn counted(count: usize, what: &str) -> String {

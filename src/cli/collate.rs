@@ -1,0 +1,152 @@
+//! `mailjournal collate`: files in, files out.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Context, Failure};
+use crate::files::{self, CollateOptions, FilesError, Progress, Stage, Summary};
+
+/// Merges the journal reports and envelope events that lie in files, without Kafka.
+///
+/// PATH is a folder of mails (with all folders below it), an arrivals folder (mails with an arrivals.jsonl or
+/// envelopes.jsonl beside them), a Maildir, an mbox file, one mail, or a file of envelope events (.jsonl). Stopped at
+/// any moment and started again with the same arguments, it goes on and ends in the same output.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Collate {
+    /// Folders, Maildirs, mbox files, mails.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The folder to write to: archive.jsonl, ndr.jsonl, activity.jsonl, ledger.jsonl, rejected.jsonl, originals/ and
+    /// rejected/. New or empty, or that of the same collate before.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The mbox files are mboxrd: take one `>` off each body line that begins with `>From `, `>>From ` and so on. Without
+    /// it the bytes are taken as they lie, since no mbox tells its dialect.
+    #[arg(long)]
+    mboxrd: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mailjournal collate export/ --out records
+  mailjournal collate 2024.mbox 2025.mbox ~/Maildir --out records
+  MAILJOURNAL_CORRELATE_QUIET=10m mailjournal collate export/ --out records
+
+Read the records with `jq . records/archive.jsonl`; what became of each mail is in records/ledger.jsonl.";
+
+impl Collate {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let settings = context.settings()?;
+        let options = CollateOptions {
+            timing: settings.timing,
+            archive_format: settings.archive_format,
+            mboxrd: self.mboxrd,
+            ..CollateOptions::default()
+        };
+        let mut teller = Teller::new();
+        let done = files::collate(&self.paths, &self.out, options, &mut |progress| teller.tell(progress));
+        teller.end();
+        let summary = done?;
+        context.write(|out| write_summary(out, &summary, &self.out))
+    }
+}
+
+impl From<FilesError> for Failure {
+    fn from(error: FilesError) -> Failure {
+        match error {
+            FilesError::Usage(text) => Failure::Usage(text),
+            FilesError::Failed(text) => Failure::Failed(text),
+        }
+    }
+}
+
+fn write_summary(out: &mut dyn Write, summary: &Summary, folder: &std::path::Path) -> io::Result<()> {
+    let Summary { arrivals, merged, duplicates, notices, rejected, records, incomplete, superseded, skipped, .. } =
+        *summary;
+    let complete = records - incomplete - superseded;
+    let folder = folder.display();
+    if summary.already_done {
+        writeln!(out, "{folder} was finished before; nothing was left to do.")?;
+    }
+    writeln!(
+        out,
+        "{arrivals} arrivals: {merged} merged, {duplicates} duplicate, {notices} notices, {rejected} rejected"
+    )?;
+    if summary.dispositions() == arrivals {
+        writeln!(out, "The ledger adds up: every arrival has one disposition.")?;
+    } else {
+        writeln!(out, "THE LEDGER DOES NOT ADD UP: {} dispositions.", summary.dispositions())?;
+    }
+    writeln!(
+        out,
+        "{records} revisions of records: {complete} complete, {incomplete} incomplete, {superseded} superseded"
+    )?;
+    if skipped > 0 {
+        writeln!(out, "{skipped} files were passed over: hidden, links to folders, or a Maildir's own notes")?;
+    }
+    writeln!(out, "Output: {folder} (archive.jsonl, originals/, ledger.jsonl, rejected.jsonl)")
+}
+
+/// Tells a person how far it has come: a bar on a terminal, a line now and then off one.
+struct Teller {
+    bar: Option<ProgressBar>,
+    last: Instant,
+    stage: Stage,
+}
+
+/// Between two lines: seldom enough for a log, often enough to see that it lives.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+impl Teller {
+    fn new() -> Teller {
+        let bar = io::stderr().is_terminal().then(|| ProgressBar::new(0).with_style(style(FINDING)));
+        Teller { bar, last: Instant::now(), stage: Stage::Finding }
+    }
+
+    fn tell(&mut self, progress: Progress) {
+        let begun = std::mem::replace(&mut self.stage, progress.stage) != progress.stage;
+        let Some(bar) = &self.bar else {
+            if begun || self.last.elapsed() >= LINE_EVERY {
+                self.last = Instant::now();
+                // A log that cannot be written is no reason to stop.
+                let _ = writeln!(io::stderr(), "{}", line(&progress));
+            }
+            return;
+        };
+        if begun {
+            bar.set_style(style(if progress.stage == Stage::Finding { FINDING } else { READING }));
+        }
+        bar.set_length(progress.bytes_total);
+        bar.set_position(progress.bytes);
+        bar.set_message(line(&progress));
+        bar.tick();
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+const FINDING: &str = "{spinner} {msg}";
+const READING: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn line(progress: &Progress) -> String {
+    let Progress { stage, arrivals, arrivals_total, records, .. } = progress;
+    match stage {
+        Stage::Finding => format!("{arrivals} arrivals found"),
+        Stage::Reading => format!("{arrivals} of {arrivals_total} arrivals read, {records} records"),
+        Stage::Closing => format!("all {arrivals_total} arrivals read; closing what is open, {records} records"),
+    }
+}

@@ -1,0 +1,393 @@
+//! What there is to read, in reading order, without any mail's bytes: about 100 bytes of memory an arrival.
+//!
+//! Reading order: mails of a folder with an `arrivals.jsonl`, and envelope events, by time, then as listed; mails of
+//! any other source in name order (an mbox's in its order). Sources are merged by time, a mail before an envelope event
+//! of the same time, then as the paths were named.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    FilesError, Progress, Stage, cannot_read,
+    listed::{self, Listed},
+    mbox::{self, Span},
+    walk::{Source, walk},
+};
+use crate::{
+    arrival::{Input, Position, Timestamp},
+    mail::Digest,
+};
+
+/// One arrival: where its bytes lie and when it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Index into [`Index::files`].
+    pub file: u32,
+    pub span: Span,
+    pub at: Timestamp,
+    /// The line of an `arrivals.jsonl` that describes it.
+    pub told: Option<Told>,
+    /// By what the sources are merged: the highest time of its source so far.
+    merge_at: Timestamp,
+    /// The lowest time of this arrival and all that follow in its topic.
+    floor: Timestamp,
+}
+
+/// A line of a file: which file, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub file: u32,
+    pub length: u32,
+    pub start: u64,
+}
+
+/// A file that holds arrivals or describes them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InputFile {
+    pub path: PathBuf,
+    /// An mbox, or lines: an arrival's source needs its byte offset as well.
+    pub holds_many: bool,
+}
+
+/// How far both topics have been read: arrivals, which is the next offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cursor {
+    pub reports: u64,
+    pub envelopes: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Index {
+    pub files: Vec<InputFile>,
+    reports: Vec<Entry>,
+    envelopes: Vec<Entry>,
+    /// Tells this input, read in this way, from any other.
+    pub fingerprint: String,
+    /// Files that were not read ([`super::walk::Found::skipped`]).
+    pub skipped: u64,
+}
+
+impl Index {
+    /// Finds all arrivals of `paths`. `manner` is what else decides the output.
+    pub fn build(
+        paths: &[PathBuf],
+        out: &Path,
+        manner: &str,
+        tell: &mut dyn FnMut(Progress),
+    ) -> Result<Index, FilesError> {
+        let found = walk(paths, out)?;
+        let mut builder =
+            Builder { index: Index { skipped: found.skipped, ..Index::default() }, hash: Sha256::new(), tell };
+        builder.hash.update(manner);
+        for source in found.sources {
+            builder.take(source)?;
+        }
+        let Builder { mut index, hash, .. } = builder;
+        index.fingerprint = Digest(hash.finalize().into()).to_string();
+        for entries in [&mut index.reports, &mut index.envelopes] {
+            // Stable, and within a source `merge_at` never falls: a merge of the sources.
+            entries.sort_by_key(|entry| entry.merge_at);
+            let mut floor = Timestamp(i64::MAX);
+            for entry in entries.iter_mut().rev() {
+                floor = floor.min(entry.at);
+                entry.floor = floor;
+            }
+        }
+        Ok(index)
+    }
+
+    pub fn arrivals(&self) -> u64 {
+        (self.reports.len() + self.envelopes.len()) as u64
+    }
+
+    /// Bytes of all arrivals together.
+    pub fn bytes(&self) -> u64 {
+        self.reports.iter().chain(&self.envelopes).map(|entry| entry.span.length).sum()
+    }
+
+    pub fn entry(&self, position: Position) -> Option<&Entry> {
+        let entries = match position.input {
+            Input::Reports => &self.reports,
+            Input::Envelopes => &self.envelopes,
+            Input::Strays => return None,
+        };
+        usize::try_from(position.offset).ok().and_then(|offset| entries.get(offset))
+    }
+
+    /// The next arrival at a cursor, which moves behind it.
+    pub fn next(&self, cursor: &mut Cursor) -> Option<(Position, Entry)> {
+        let report = self.reports.get(cursor.reports as usize);
+        let envelope = self.envelopes.get(cursor.envelopes as usize);
+        let envelope_first = match (report, envelope) {
+            (Some(report), Some(envelope)) => envelope.merge_at < report.merge_at,
+            (report, _) => report.is_none(),
+        };
+        let (input, entry, read) = match envelope_first {
+            true => (Input::Envelopes, envelope?, &mut cursor.envelopes),
+            false => (Input::Reports, report?, &mut cursor.reports),
+        };
+        let position = Position { input, partition: 0, offset: i64::try_from(*read).ok()? };
+        *read += 1;
+        Some((position, *entry))
+    }
+
+    /// The lowest time of all that is still to be read; none at the end.
+    pub fn floor(&self, cursor: Cursor) -> Option<Timestamp> {
+        let report = self.reports.get(cursor.reports as usize);
+        let envelope = self.envelopes.get(cursor.envelopes as usize);
+        report.into_iter().chain(envelope).map(|entry| entry.floor).min()
+    }
+
+    /// What the ledger calls an arrival's source: the file, and the byte offset in one that holds several.
+    pub fn source(&self, entry: &Entry) -> String {
+        let file = &self.files[entry.file as usize];
+        match file.holds_many {
+            true => format!("{}@{}", file.path.display(), entry.span.start),
+            false => file.path.display().to_string(),
+        }
+    }
+}
+
+struct Builder<'a> {
+    index: Index,
+    hash: Sha256,
+    tell: &'a mut dyn FnMut(Progress),
+}
+
+/// A mail as found: an [`Entry`] whose time may not be known.
+struct FoundMail {
+    file: u32,
+    span: Span,
+    at: Option<Timestamp>,
+    told: Option<Told>,
+}
+
+impl Builder<'_> {
+    fn take(&mut self, source: Source) -> Result<(), FilesError> {
+        let listed = source.arrivals.is_some();
+        let mails = self.find_mails(&source)?;
+        let mut entries = with_times(mails);
+        if listed {
+            entries.sort_by_key(|entry| entry.at);
+        }
+        self.index.reports.extend(rising(entries));
+        if let Some(path) = &source.envelopes {
+            let mut events = self.find_events(path)?;
+            events.sort_by_key(|entry| entry.at);
+            self.index.envelopes.extend(rising(events));
+        }
+        Ok(())
+    }
+
+    /// The mails that an `arrivals.jsonl` lists, as it lists them, then all others in name order.
+    fn find_mails(&mut self, source: &Source) -> Result<Vec<FoundMail>, FilesError> {
+        let Some(list) = &source.arrivals else {
+            let mut mails = Vec::new();
+            for path in &source.mails {
+                let mut opened = self.open_mails(path)?;
+                self.add_untold(&mut opened.handle, opened.file, opened.spans, &mut mails)?;
+            }
+            return Ok(mails);
+        };
+        let handle = open(list)?;
+        let list_file = self.add_file(list.clone(), &handle, true)?;
+        let mut files = Vec::new();
+        let mut by_path = HashMap::new();
+        for path in &source.mails {
+            by_path.insert(path.clone(), files.len());
+            files.push(ListedFile::new(self.open_mails(path)?));
+        }
+        let mut mails = Vec::new();
+        listed::for_each_line(BufReader::with_capacity(1 << 16, handle), |line| {
+            let told = listed::parse(line.bytes).map_err(|why| listed::bad_line(list, line.number, &why))?;
+            let slot = match named(&source.folder, &told.file, &by_path) {
+                Some(slot) => slot,
+                None => self.add_named(&source.folder, &told.file, &mut files, &mut by_path, list, line.number)?,
+            };
+            let span = files[slot].take(&told).map_err(|why| listed::bad_line(list, line.number, &why))?;
+            let file = files[slot].file;
+            let at = match told.received_at {
+                Some(at) => Some(Timestamp(at)),
+                None => self.newest_received(&mut self.open(file)?, file, &[span])?[0],
+            };
+            let length =
+                u32::try_from(line.bytes.len()).map_err(|_| listed::bad_line(list, line.number, "it is too long"))?;
+            mails.push(FoundMail { file, span, at, told: Some(Told { file: list_file, length, start: line.start }) });
+            Ok(())
+        })
+        .map_err(|error| error.or_reading(list))?;
+        for file in files {
+            let untold = file.spans.into_iter().zip(file.told).filter(|(_, told)| !told).map(|(span, _)| span);
+            let untold: Vec<Span> = untold.collect();
+            if !untold.is_empty() {
+                self.add_untold(&mut self.open(file.file)?, file.file, untold, &mut mails)?;
+            }
+        }
+        Ok(mails)
+    }
+
+    /// A listed file that the walk did not find: hidden, or outside the folder.
+    fn add_named(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        files: &mut Vec<ListedFile>,
+        by_path: &mut HashMap<PathBuf, usize>,
+        list: &Path,
+        number: u64,
+    ) -> Result<usize, FilesError> {
+        let path =
+            [folder.join(name), folder.join(listed::without_offset(name).0)].into_iter().find(|path| path.is_file());
+        let Some(path) = path else {
+            let why = format!("it names {name}, which is not there: put the file back, or take the line out");
+            return Err(listed::bad_line(list, number, &why));
+        };
+        files.push(ListedFile::new(self.open_mails(&path)?));
+        by_path.insert(path, files.len() - 1);
+        Ok(files.len() - 1)
+    }
+
+    fn add_untold(
+        &mut self,
+        handle: &mut File,
+        file: u32,
+        spans: Vec<Span>,
+        mails: &mut Vec<FoundMail>,
+    ) -> Result<(), FilesError> {
+        let times = self.newest_received(handle, file, &spans)?;
+        mails.extend(spans.into_iter().zip(times).map(|(span, at)| FoundMail { file, span, at, told: None }));
+        let arrivals = (self.index.reports.len() + mails.len()) as u64;
+        (self.tell)(Progress { stage: Stage::Finding, arrivals, ..Progress::default() });
+        Ok(())
+    }
+
+    /// When each mail came, as its newest `Received:` says.
+    fn newest_received(
+        &self,
+        handle: &mut File,
+        file: u32,
+        spans: &[Span],
+    ) -> Result<Vec<Option<Timestamp>>, FilesError> {
+        let time = |span: &Span| Ok(listed::newest_received_at(&mbox::header_block(handle, *span)?));
+        let times: Result<_, std::io::Error> = spans.iter().map(time).collect();
+        times.map_err(|error| cannot_read(&self.index.files[file as usize].path, &error))
+    }
+
+    /// Adds a file of mails and finds where they lie.
+    fn open_mails(&mut self, path: &Path) -> Result<Opened, FilesError> {
+        let mut handle = open(path)?;
+        let (many, spans) = mbox::mails_of(path, &mut handle).map_err(|error| cannot_read(path, &error))?;
+        let file = self.add_file(path.to_owned(), &handle, many)?;
+        Ok(Opened { file, handle, spans })
+    }
+
+    fn open(&self, file: u32) -> Result<File, FilesError> {
+        open(&self.index.files[file as usize].path)
+    }
+
+    fn find_events(&mut self, path: &Path) -> Result<Vec<Entry>, FilesError> {
+        let handle = open(path)?;
+        let file = self.add_file(path.to_owned(), &handle, true)?;
+        let mut events = Vec::new();
+        listed::for_each_line(BufReader::with_capacity(1 << 18, handle), |line| {
+            let span = Span { start: line.start, length: line.bytes.len() as u64 };
+            events.push(FoundMail { file, span, at: listed::event_time(line.bytes), told: None });
+            Ok(())
+        })
+        .map_err(|error| error.or_reading(path))?;
+        Ok(with_times(events))
+    }
+
+    fn add_file(&mut self, path: PathBuf, handle: &File, holds_many: bool) -> Result<u32, FilesError> {
+        let meta = handle.metadata().map_err(|error| cannot_read(&path, &error))?;
+        let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        for part in [path.as_os_str().as_encoded_bytes(), &meta.len().to_be_bytes(), &modified.as_nanos().to_be_bytes()]
+        {
+            self.hash.update((part.len() as u64).to_be_bytes());
+            self.hash.update(part);
+        }
+        let number = u32::try_from(self.index.files.len()).map_err(|_| {
+            FilesError::Failed("there are more than 4,294,967,295 input files: collate them in parts".into())
+        })?;
+        self.index.files.push(InputFile { path, holds_many });
+        Ok(number)
+    }
+}
+
+fn named(folder: &Path, name: &str, by_path: &HashMap<PathBuf, usize>) -> Option<usize> {
+    let whole = by_path.get(&folder.join(name));
+    whole.or_else(|| by_path.get(&folder.join(listed::without_offset(name).0))).copied()
+}
+
+/// A file of mails, just added.
+struct Opened {
+    file: u32,
+    handle: File,
+    spans: Vec<Span>,
+}
+
+/// A file that lines of an `arrivals.jsonl` may name.
+struct ListedFile {
+    file: u32,
+    spans: Vec<Span>,
+    /// Which mails a line has named.
+    told: Vec<bool>,
+    /// Lines so far that named the file without an offset.
+    lines: usize,
+}
+
+impl ListedFile {
+    fn new(opened: Opened) -> ListedFile {
+        ListedFile { file: opened.file, told: vec![false; opened.spans.len()], spans: opened.spans, lines: 0 }
+    }
+
+    /// The mail that a line means: the one at its offset; in an mbox the n-th line without offset means the n-th mail.
+    fn take(&mut self, told: &Listed) -> Result<Span, String> {
+        let (name, offset) = listed::without_offset(&told.file);
+        let found = match offset {
+            _ if self.spans.len() == 1 && offset.is_none() => 0,
+            None => {
+                self.lines += 1;
+                self.lines - 1
+            }
+            Some(offset) => self.spans.iter().position(|span| span.start == offset).unwrap_or(usize::MAX),
+        };
+        match (self.spans.get(found), offset) {
+            (Some(span), _) => {
+                self.told[found] = true;
+                Ok(*span)
+            }
+            (None, Some(offset)) => Err(format!("no mail of {name} begins at byte {offset}")),
+            (None, None) => Err(format!("it is line {} for {name}, which has {} mails", self.lines, self.spans.len())),
+        }
+    }
+}
+
+/// A mail of unknown time came with the one before it; the first ones of a source with the first whose time is known.
+fn with_times(mails: Vec<FoundMail>) -> Vec<Entry> {
+    let mut last = mails.iter().find_map(|mail| mail.at).unwrap_or_default();
+    let entry = |mail: FoundMail| {
+        last = mail.at.unwrap_or(last);
+        Entry { file: mail.file, span: mail.span, at: last, told: mail.told, merge_at: last, floor: last }
+    };
+    mails.into_iter().map(entry).collect()
+}
+
+fn rising(entries: Vec<Entry>) -> impl Iterator<Item = Entry> {
+    let mut highest = Timestamp(i64::MIN);
+    entries.into_iter().map(move |entry| {
+        highest = highest.max(entry.at);
+        Entry { merge_at: highest, ..entry }
+    })
+}
+
+fn open(path: &Path) -> Result<File, FilesError> {
+    File::open(path).map_err(|error| cannot_read(path, &error))
+}

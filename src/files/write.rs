@@ -1,0 +1,368 @@
+//! Writes what turns put out, and commits it: `commit.json` says how far every file counts, and a rename puts it in
+//! place. What lies behind those lengths is cut off by whoever goes on.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ENVELOPES_TOPIC, FilesError, Summary, cannot_read,
+    changelog::Changelog,
+    disk::{AppendFile, Disk},
+    index::{Cursor, Index},
+};
+use crate::{
+    arrival::{Input, Position, Timestamp},
+    mail::Digest,
+    turn::{ArchiveFormat, Outgoing, Output},
+};
+
+const COMMIT_VERSION: u32 = 1;
+
+/// The outputs that are files of lines.
+const LINES: [(Output, &str); 5] = [
+    (Output::Archive, "archive.jsonl"),
+    (Output::Ndr, "ndr.jsonl"),
+    (Output::Activity, "activity.jsonl"),
+    (Output::Ledger, "ledger.jsonl"),
+    (Output::Rejected, "rejected.jsonl"),
+];
+
+/// The state that a collate goes on from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Commit {
+    version: u32,
+    /// Of the input and the manner of reading it.
+    fingerprint: String,
+    pub finished: bool,
+    pub read: Cursor,
+    /// How far time has run.
+    pub now: Timestamp,
+    /// Committed bytes of each file of lines.
+    lengths: BTreeMap<String, u64>,
+    drafts: DraftsLog,
+    pub summary: Summary,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct DraftsLog {
+    number: u64,
+    length: u64,
+}
+
+/// The output folder, locked and brought to its last commit.
+pub struct Writer {
+    folder: PathBuf,
+    disk: Disk,
+    archive_format: ArchiveFormat,
+    files: Vec<AppendFile>,
+    drafts: Changelog,
+    pub commit: Commit,
+    /// Files written whole since the last commit, by their folder.
+    written: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Bytes put out since the last commit.
+    pub uncommitted_bytes: u64,
+    /// Held for as long as this lives.
+    _lock: File,
+}
+
+/// What an output folder holds when it is opened.
+pub enum Opened {
+    /// Nothing, or part of this input's output.
+    Writing(Box<Writer>),
+    /// All of it.
+    Finished(Summary),
+}
+
+pub struct Opening<'a> {
+    pub folder: &'a Path,
+    pub fingerprint: &'a str,
+    pub archive_format: ArchiveFormat,
+    /// Bytes ([`super::changelog::COMPACT_BYTES_MIN`]).
+    pub compact_bytes_min: u64,
+}
+
+impl Writer {
+    /// Opens the folder, cuts every file to its committed length, and hands out the committed drafts.
+    pub fn open(
+        opening: &Opening<'_>,
+        mut disk: Disk,
+        restore: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> Result<Opened, FilesError> {
+        let folder = opening.folder;
+        let state = state_folder(folder);
+        disk.create_folder(&state)?;
+        let lock = lock(folder, &state)?;
+        let commit = match read_commit(folder, opening.fingerprint)? {
+            Some(commit) if commit.finished => {
+                clean(&mut disk, &state, None)?;
+                return Ok(Opened::Finished(commit.summary));
+            }
+            Some(commit) => commit,
+            None => begin(&mut disk, folder, opening)?,
+        };
+        clean(&mut disk, &state, Some(commit.drafts.number))?;
+        for name in ["originals", "rejected"] {
+            disk.create_folder(&folder.join(name))?;
+        }
+        let mut files = Vec::new();
+        for (_, name) in LINES {
+            files.push(disk.open_append(folder.join(name), commit.lengths.get(name).copied().unwrap_or(0))?);
+        }
+        let DraftsLog { number, length } = commit.drafts;
+        let drafts = Changelog::open(&mut disk, &state, number, length, opening.compact_bytes_min, restore)?;
+        Ok(Opened::Writing(Box::new(Writer {
+            folder: folder.to_owned(),
+            disk,
+            archive_format: opening.archive_format,
+            files,
+            drafts,
+            commit,
+            written: BTreeMap::new(),
+            uncommitted_bytes: 0,
+            _lock: lock,
+        })))
+    }
+
+    /// Takes one value; it counts from the next commit on.
+    pub fn write(&mut self, outgoing: &Outgoing, index: &Index) -> Result<(), FilesError> {
+        for (digest, bytes) in &outgoing.originals {
+            self.write_file("originals", &format!("{digest}.eml"), bytes)?;
+        }
+        let value = outgoing.value.as_deref();
+        match (outgoing.output, value) {
+            (Output::Drafts, _) => self.write_draft(outgoing.key.as_deref().unwrap_or_default(), value),
+            (Output::Strays, _) => unreachable!("with one partition every arrival is at home"),
+            (Output::Rejected, Some(value)) => self.write_rejected(outgoing, value, index),
+            (Output::Archive, Some(value)) if self.archive_format == ArchiveFormat::Report => {
+                self.write_report(outgoing, value)
+            }
+            (output, Some(value)) => self.write_line(output, value),
+            (_, None) => Ok(()),
+        }
+    }
+
+    fn write_draft(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), FilesError> {
+        self.uncommitted_bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        self.drafts.append(&mut self.disk, key, value)
+    }
+
+    fn write_line(&mut self, output: Output, line: &[u8]) -> Result<(), FilesError> {
+        let number =
+            LINES.iter().position(|(of, _)| *of == output).expect("every output but drafts and strays has its file");
+        self.uncommitted_bytes += line.len() as u64 + 1;
+        self.files[number].append(&mut self.disk, &[line.trim_ascii_end(), b"\n"])
+    }
+
+    /// A rejected arrival: its bytes as a file, the why and where as a line.
+    fn write_rejected(&mut self, outgoing: &Outgoing, bytes: &[u8], index: &Index) -> Result<(), FilesError> {
+        let text = |name: &str| header(outgoing, name).map(|text| text.into_owned()).unwrap_or_default();
+        let position = rejected_position(outgoing);
+        let offset = position.map_or(-1, |position| position.offset);
+        let topic = text("topic");
+        let extension = if topic == ENVELOPES_TOPIC { "json" } else { "eml" };
+        let name = format!("{topic}-{offset}.{extension}");
+        let line = RejectedLine {
+            partition: position.map_or(-1, |position| position.partition),
+            offset,
+            reason: text("reason"),
+            detail: text("detail"),
+            source: position.and_then(|position| index.entry(position)).map(|entry| index.source(entry)),
+            file: format!("rejected/{name}"),
+            topic,
+        };
+        self.write_file("rejected", &name, bytes)?;
+        let line = serde_json::to_vec(&line).map_err(|error| FilesError::Failed(error.to_string()))?;
+        self.write_line(Output::Rejected, &line)
+    }
+
+    /// A merged journal report: the mail as a file named by its hash, with a line that says which record it is.
+    fn write_report(&mut self, outgoing: &Outgoing, mail: &[u8]) -> Result<(), FilesError> {
+        let sha256 = Digest::of(mail);
+        let name = format!("{sha256}.eml");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let line = ReportLine {
+            key: outgoing.key.as_deref().map(text),
+            headers: outgoing.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+            file: format!("archive/{name}"),
+            sha256,
+            size: mail.len() as u64,
+        };
+        self.write_file("archive", &name, mail)?;
+        let line = serde_json::to_vec(&line).map_err(|error| FilesError::Failed(error.to_string()))?;
+        self.write_line(Output::Archive, &line)
+    }
+
+    /// Writes a file whose name its bytes or its arrival decide: written again it is the same.
+    fn write_file(&mut self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), FilesError> {
+        let folder = self.folder.join(folder);
+        let path = folder.join(name);
+        self.uncommitted_bytes += bytes.len() as u64;
+        // After a power failure a file can be there without its bytes.
+        if fs::metadata(&path).is_ok_and(|meta| meta.len() == bytes.len() as u64) {
+            return Ok(());
+        }
+        if !self.written.contains_key(&folder) {
+            self.disk.create_folder(&folder)?;
+        }
+        let scratch = state_folder(&self.folder).join("scratch");
+        self.disk.write_whole(&path, &scratch, bytes, false)?;
+        self.written.entry(folder).or_default().push(path);
+        Ok(())
+    }
+
+    /// Makes all that was written count, with `read` and `now` as where to go on.
+    pub fn commit(&mut self, read: Cursor, now: Timestamp) -> Result<(), FilesError> {
+        for (folder, files) in std::mem::take(&mut self.written) {
+            self.disk.sync_files(&folder, &files)?;
+        }
+        for (file, (_, name)) in self.files.iter_mut().zip(LINES) {
+            file.commit(&mut self.disk)?;
+            self.commit.lengths.insert(name.to_owned(), file.length);
+        }
+        let state = state_folder(&self.folder);
+        let replaced = self.drafts.commit(&mut self.disk, &state)?;
+        self.commit.read = read;
+        self.commit.now = now;
+        self.commit.drafts = DraftsLog { number: self.drafts.number, length: self.drafts.length() };
+        write_commit(&mut self.disk, &self.folder, &self.commit)?;
+        self.uncommitted_bytes = 0;
+        replaced.map_or(Ok(()), |log| self.disk.remove(&log))
+    }
+
+    /// The last commit: the output is whole, and what was only needed to go on is removed.
+    pub fn finish(mut self, read: Cursor, now: Timestamp) -> Result<Summary, FilesError> {
+        self.commit.finished = true;
+        self.commit(read, now)?;
+        clean(&mut self.disk, &state_folder(&self.folder), None)?;
+        Ok(self.commit.summary)
+    }
+}
+
+/// Where a rejected arrival lay, as its headers say.
+pub fn rejected_position(outgoing: &Outgoing) -> Option<Position> {
+    if outgoing.output != Output::Rejected {
+        return None;
+    }
+    let input = if header(outgoing, "topic")? == ENVELOPES_TOPIC { Input::Envelopes } else { Input::Reports };
+    let partition = header(outgoing, "partition")?.parse().ok()?;
+    Some(Position { input, partition, offset: header(outgoing, "offset")?.parse().ok()? })
+}
+
+fn header<'a>(outgoing: &'a Outgoing, name: &str) -> Option<Cow<'a, str>> {
+    let found = outgoing.headers.iter().find(|(key, _)| key == name);
+    found.map(|(_, value)| String::from_utf8_lossy(value))
+}
+
+#[derive(Serialize)]
+struct RejectedLine {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    reason: String,
+    detail: String,
+    source: Option<String>,
+    file: String,
+}
+
+#[derive(Serialize)]
+struct ReportLine {
+    key: Option<String>,
+    #[serde(flatten)]
+    headers: BTreeMap<String, String>,
+    file: String,
+    sha256: Digest,
+    size: u64,
+}
+
+fn state_folder(folder: &Path) -> PathBuf {
+    folder.join(".mailjournal")
+}
+
+fn commit_path(folder: &Path) -> PathBuf {
+    state_folder(folder).join("commit.json")
+}
+
+/// A lock that ends with the process, however it ends.
+fn lock(folder: &Path, state: &Path) -> Result<File, FilesError> {
+    let path = state.join("lock");
+    let file = File::create(&path).map_err(|error| super::disk::cannot_write(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(FilesError::Failed(format!(
+            "another collate is writing {}: wait until it has ended, or name another --out",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(super::disk::cannot_write(&path, &error)),
+    }
+}
+
+fn read_commit(folder: &Path, fingerprint: &str) -> Result<Option<Commit>, FilesError> {
+    let path = commit_path(folder);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(cannot_read(&path, &error)),
+    };
+    let commit: Commit = serde_json::from_slice(&text).map_err(|error| {
+        FilesError::Failed(format!("{} cannot be understood ({error}): begin again with a new --out", path.display()))
+    })?;
+    if commit.version != COMMIT_VERSION || commit.fingerprint != fingerprint {
+        return Err(FilesError::Usage(format!(
+            "{} holds the output of another input, or of this one before it or the settings changed: name another --out",
+            folder.display()
+        )));
+    }
+    Ok(Some(commit))
+}
+
+/// The first commit, of nothing: from it on, what lies in the folder is known to be ours.
+fn begin(disk: &mut Disk, folder: &Path, opening: &Opening<'_>) -> Result<Commit, FilesError> {
+    let ours = LINES.iter().map(|(_, name)| *name).chain(["originals", "rejected", "archive"]);
+    if let Some(name) = ours.into_iter().find(|name| folder.join(name).exists()) {
+        let (name, folder) = (folder.join(name), folder.display());
+        return Err(FilesError::Usage(format!(
+            "{} is there already, and nothing in {folder} says where it comes from: name another --out, or move it away",
+            name.display()
+        )));
+    }
+    let commit = Commit {
+        version: COMMIT_VERSION,
+        fingerprint: opening.fingerprint.to_owned(),
+        finished: false,
+        read: Cursor::default(),
+        now: Timestamp(i64::MIN),
+        lengths: BTreeMap::new(),
+        drafts: DraftsLog { number: 0, length: 0 },
+        summary: Summary::default(),
+    };
+    write_commit(disk, folder, &commit)?;
+    Ok(commit)
+}
+
+fn write_commit(disk: &mut Disk, folder: &Path, commit: &Commit) -> Result<(), FilesError> {
+    let state = state_folder(folder);
+    let text = serde_json::to_vec_pretty(commit).map_err(|error| FilesError::Failed(error.to_string()))?;
+    disk.sync_folder(folder)?;
+    disk.write_whole(&commit_path(folder), &state.join("commit.new"), &text, true)?;
+    disk.sync_folder(&state)
+}
+
+/// Removes what a collate that was stopped left in the state folder, but the log of drafts named.
+fn clean(disk: &mut Disk, state: &Path, keep: Option<u64>) -> Result<(), FilesError> {
+    let keep = keep.map(|number| Changelog::path(state, number));
+    let entries = fs::read_dir(state).map_err(|error| cannot_read(state, &error))?;
+    for entry in entries {
+        let path = entry.map_err(|error| cannot_read(state, &error))?.path();
+        let name = path.file_name().unwrap_or_default();
+        if name != "commit.json" && name != "lock" && Some(&path) != keep.as_ref() {
+            disk.remove(&path)?;
+        }
+    }
+    Ok(())
+}
