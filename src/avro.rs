@@ -215,7 +215,8 @@ pub(crate) mod content {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
         if deserializer.is_human_readable() {
             let text = Option::<String>::deserialize(deserializer)?;
-            return text.map(|text| STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom)).transpose();
+            let decode = |text| STANDARD.decode(text).map_err(|error| D::Error::custom(format!("no base64: {error}")));
+            return Ok(text.map(decode).transpose()?.map(Bytes::from));
         }
         Ok(Option::<serde_bytes::ByteBuf>::deserialize(deserializer)?.map(|bytes| Bytes::from(bytes.into_vec())))
     }

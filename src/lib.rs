@@ -80,7 +80,13 @@ pub mod record;
 pub mod correlate;
 pub mod turn;
 
+/// A made-up organisation's mail, for the demo, the tests and the benchmark.
+pub mod sample;
+
 // The shells and what they share.
 pub mod settings;
+pub mod telemetry;
 pub mod files;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod cli;

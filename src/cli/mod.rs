@@ -6,6 +6,13 @@
 
 mod collate;
 mod config;
+mod demo;
+mod report;
+
+#[cfg(feature = "kafka")]
+mod run;
+#[cfg(feature = "kafka")]
+mod topics;
 
 use std::{
     fmt::Display,
@@ -40,6 +47,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  mailjournal demo                                a small organisation's mail, without a server
   mailjournal collate mails/ --out records        folders, mbox files and Maildirs of mails, without Kafka
   mailjournal config check                        are the settings right?
   mailjournal --config mailjournal.toml run       with a settings file
@@ -57,15 +65,28 @@ enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Collate(collate::Collate),
+    #[cfg(feature = "kafka")]
+    Run(run::Run),
+    #[cfg(feature = "kafka")]
+    Topics(topics::Topics),
     Config(config::Config),
+    Report(report::Report),
 }
 
 impl Command {
     fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
+            Command::Demo(command) => command.run(context),
             Command::Collate(command) => command.run(context),
+
+            #[cfg(feature = "kafka")]
+            Command::Run(command) => command.run(context),
+            #[cfg(feature = "kafka")]
+            Command::Topics(command) => command.run(context),
             Command::Config(command) => command.run(context),
+            Command::Report(command) => command.run(context),
         }
     }
 }

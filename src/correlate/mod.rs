@@ -62,6 +62,9 @@ pub struct Rules {
     pub topic_names: TopicNames,
     /// The largest archive value, bytes: what does not fit goes by reference. None: no bound.
     pub archive_bytes_max: Option<usize>,
+    /// Every revision carries its originals, not only the first that has them: a journal report without its original
+    /// is of no use to an archive.
+    pub carry_again: bool,
 }
 
 /// What became of a piece of evidence.
@@ -503,20 +506,20 @@ fn carry(
     let carried: HashMap<Digest, Carried> =
         published.carried.iter().map(|carried| (carried.sha256, carried.clone())).collect();
     for original in wanted {
-        if let Some(carried) = carried.get(&original.sha256) {
+        let earlier = carried.get(&original.sha256);
+        if let Some(carried) = earlier.filter(|carried| !rules.carry_again || carried.reference.is_some()) {
             by_reference |= carried.reference.is_some();
-            let earlier = || format!("revision:{}", carried.revision);
-            record.originals[original.index].reference = Some(carried.reference.clone().unwrap_or_else(earlier));
+            let revision = || format!("revision:{}", carried.revision);
+            record.originals[original.index].reference = Some(carried.reference.clone().unwrap_or_else(revision));
             continue;
         }
         let size = usize::try_from(original.size).unwrap_or(usize::MAX);
         let fits = room.is_none_or(|room| size <= room);
         let reference = (!fits).then(|| rules.topic_names.reference(original.position));
-        published.carried.push(Carried {
-            sha256: original.sha256,
-            revision: published.revision,
-            reference: reference.clone(),
-        });
+        if earlier.is_none() {
+            let (sha256, revision) = (original.sha256, published.revision);
+            published.carried.push(Carried { sha256, revision, reference: reference.clone() });
+        }
         if fits {
             room = room.map(|room| room - size);
             fitting.push(original);

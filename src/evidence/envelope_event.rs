@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Evidence, Flag, Form, GroupClaim, Hop, Kind, Original, Place, RecipientClaim, RecipientKind, Rejection, Role,
-    original::examine,
+    mail::{message_id_of, network_message_id_of, normal_guid},
+    original::examine_read,
+    protection::{is_encrypted, is_tnef},
+    report::notice_of,
 };
 use crate::{
     avro::{self, Schema},
@@ -198,38 +201,18 @@ impl EnvelopeEvent {
 
     /// What the event says; `id` is the SHA-256 of its datum.
     pub fn to_evidence(&self, id: Digest) -> Result<Evidence, Rejection> {
-        let message = self.content.as_ref().and_then(|content| content.message.as_ref());
-        let told_id = self.message_id.as_deref().map(str::trim).filter(|text| !text.is_empty());
-        let head = message.map(|message| Head::read(message));
-        let own_id = head.as_ref().and_then(|head| head.text("Message-ID")).filter(|text| !text.is_empty());
-        let mut flags = Vec::new();
-        let original = self.original(&mut flags);
-        let own_key = own_id.as_deref().and_then(message_id_key);
-        let told_key = told_id.and_then(message_id_key);
-        if own_key.is_some() && told_key.is_some() && own_key != told_key || self.subject_differs(original.as_ref()) {
-            flags.push(Flag::ReportMismatch);
-        }
-        let message_id = if own_key.is_some() { own_id } else { told_key.as_ref().and(told_id).map(str::to_owned) };
-        let key = match own_key.or(told_key) {
-            Some(key) => key,
-            None if original.is_none() => return Err(nothing_to_go_by()),
-            None => {
-                flags.push(Flag::MessageIdMissing);
-                match (message, &head) {
-                    (Some(message), Some(head)) => stand_in_of(head, &message[head.body_at..]),
-                    _ => Key::stand_in(id),
-                }
-            }
-        };
-        flags.sort_unstable();
-        flags.dedup();
+        let carried = self.carried();
+        let (key, message_id) = self.key(id, carried.as_ref())?;
+        let original = carried.as_ref().map(Carried::examine).or_else(|| self.original_elsewhere());
+        let flags = self.flags(message_id.is_none(), carried.as_ref(), original.as_ref());
+        let own_network_id = || carried.as_ref().and_then(|carried| network_message_id_of(&carried.head));
         Ok(Evidence {
             id,
             kind: Kind::EnvelopeEvent,
             form: Form::EnvelopeEvent,
             key,
             message_id,
-            network_message_id: self.network_message_id.as_deref().and_then(normal_network_id),
+            network_message_id: self.network_message_id.as_deref().and_then(normal_guid).or_else(own_network_id),
             report_id: Some(self.event_id.clone()).filter(|id| !id.is_empty()),
             server: Some(self.server.clone()).filter(|server| !server.is_empty()),
             sender: self.sender.clone(),
@@ -244,42 +227,85 @@ impl EnvelopeEvent {
             groups: self.group.iter().map(EventGroup::claim).collect(),
             journaled_to: self.journaled_to.clone(),
             originals: original.into_iter().collect(),
-            notice: None,
+            notice: carried.as_ref().and_then(|carried| notice_of(carried.bytes, &carried.head)),
             flags,
         })
     }
 
-    /// The original that the content is or names. What the bytes are wins over what the event says of them.
-    fn original(&self, flags: &mut Vec<Flag>) -> Option<Original> {
-        let content = self.content.as_ref()?;
-        let told = Digest::from_hex(&content.sha256);
-        if let Some(message) = &content.message {
-            let original = examine(message, Place::content(), false);
-            let same = told.unwrap_or(original.sha256) == original.sha256
-                && (told.is_some() || content.sha256.is_empty())
-                && (content.size == original.size || content.size == 0);
-            if !same {
-                flags.push(Flag::ReportMismatch);
-            }
-            return Some(original);
-        }
-        let uri = content.reference.clone().filter(|uri| !uri.is_empty())?;
-        let Some(sha256) = told else {
-            // Nothing names these bytes, so no record can.
-            flags.push(Flag::OriginalMissing);
-            return None;
-        };
-        flags.push(Flag::OriginalByReference);
-        let place = Place::elsewhere(uri);
-        let (guard, body_sha256, from, subject) = (None, None, Vec::new(), None);
-        Some(Original { sha256, size: content.size, place, decrypted: false, guard, body_sha256, from, subject })
+    fn carried(&self) -> Option<Carried<'_>> {
+        let bytes = self.content.as_ref()?.message.as_ref()?;
+        Some(Carried { bytes, head: Head::read(bytes) })
     }
 
-    fn subject_differs(&self, original: Option<&Original>) -> bool {
-        match (&self.subject, original.and_then(|original| original.subject.as_ref())) {
-            (Some(told), Some(own)) => !told.split_whitespace().eq(own.split_whitespace()),
-            _ => false,
+    /// The message's own Message-ID, else the one that the event tells, else a stand-in; and the id as found.
+    fn key(&self, id: Digest, carried: Option<&Carried>) -> Result<(Key, Option<String>), Rejection> {
+        let told = || self.message_id.as_deref().and_then(|text| Some((message_id_key(text)?, text.trim().to_owned())));
+        if let Some((key, found)) = carried.and_then(|carried| message_id_of(&carried.head)).or_else(told) {
+            return Ok((key, Some(found)));
         }
+        match (carried, self.original_elsewhere()) {
+            (Some(carried), _) => Ok((stand_in_of(&carried.head, &carried.bytes[carried.head.body_at..]), None)),
+            (None, Some(_)) => Ok((Key::stand_in(id), None)),
+            (None, None) => Err(nothing_to_go_by()),
+        }
+    }
+
+    /// The original that the content names but does not carry. Without a hash, no record could name it.
+    fn original_elsewhere(&self) -> Option<Original> {
+        let content = self.content.as_ref().filter(|content| content.message.is_none())?;
+        let uri = content.reference.clone().filter(|uri| !uri.is_empty())?;
+        Some(Original {
+            sha256: Digest::from_hex(&content.sha256)?,
+            size: content.size,
+            place: Place::elsewhere(uri),
+            decrypted: false,
+            guard: None,
+            body_sha256: None,
+            from: Vec::new(),
+            subject: None,
+        })
+    }
+
+    fn flags(&self, nameless: bool, carried: Option<&Carried>, original: Option<&Original>) -> Vec<Flag> {
+        let flags = [
+            (Flag::Encrypted, carried.is_some_and(|carried| is_encrypted(carried.bytes, &carried.head))),
+            (Flag::MessageIdMissing, nameless),
+            (
+                Flag::ReportMismatch,
+                carried.zip(original).is_some_and(|(carried, found)| self.disagrees(carried, found)),
+            ),
+            (Flag::Tnef, carried.is_some_and(|carried| is_tnef(&carried.head))),
+        ];
+        flags.into_iter().filter(|&(_, is_set)| is_set).map(|(flag, _)| flag).collect()
+    }
+
+    /// Whether the event says of the message that it carries what is not so. What the message says wins.
+    fn disagrees(&self, carried: &Carried, original: &Original) -> bool {
+        let told_id = self.message_id.as_deref().and_then(message_id_key);
+        let own_id = message_id_of(&carried.head).map(|(key, _)| key);
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<String>>();
+        let content = self.content.as_ref();
+        let other_bytes = content.is_some_and(|content| {
+            let other_size = content.size != 0 && content.size != original.size;
+            other_size || !content.sha256.is_empty() && Digest::from_hex(&content.sha256) != Some(original.sha256)
+        });
+        let differ =
+            |told: Option<Vec<String>>, own: Option<Vec<String>>| told.zip(own).is_some_and(|(told, own)| told != own);
+        other_bytes
+            || told_id.zip(own_id).is_some_and(|(told, own)| told != own)
+            || differ(self.subject.as_deref().map(words), original.subject.as_deref().map(words))
+    }
+}
+
+/// The message that an event carries.
+struct Carried<'a> {
+    bytes: &'a Bytes,
+    head: Head<'a>,
+}
+
+impl Carried<'_> {
+    fn examine(&self) -> Original {
+        examine_read(self.bytes, &self.head, Place::content(), false)
     }
 }
 
@@ -300,12 +326,6 @@ impl EventGroup {
     fn claim(&self) -> GroupClaim {
         GroupClaim { address: self.address.clone(), expanded: self.expanded, members: self.members }
     }
-}
-
-/// Lower-case hex without dashes or braces; none if that leaves nothing.
-fn normal_network_id(text: &str) -> Option<String> {
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).map(|digit| digit.to_ascii_lowercase()).collect();
-    (!digits.is_empty()).then_some(digits)
 }
 
 fn size_of(message: &Bytes) -> i64 {

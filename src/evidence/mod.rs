@@ -2,9 +2,20 @@
 //! Pure. Nothing here knows of other arrivals.
 
 pub mod envelope_event;
+mod html;
+mod mail;
+mod notice;
 pub mod original;
-mod pending;
-pub use pending::{original_bytes, read_mail};
+mod protection;
+mod read;
+mod report;
+pub mod show;
+mod signals;
+pub mod text;
+
+pub use envelope_event::{EnvelopeEvent, read_envelope_event};
+pub use read::{original_bytes, read_mail};
+pub use show::show;
 
 use std::fmt;
 

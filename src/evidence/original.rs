@@ -19,7 +19,7 @@ pub(super) fn examine_read(bytes: &[u8], head: &Head, place: Place, decrypted: b
         guard: Guard::of_head(head),
         body_sha256: Some(Digest::of(&bytes[head.body_at..])),
         from: from_of(head),
-        subject: head.decoded("Subject"),
+        subject: head.decoded("Subject").map(without_line_ends),
     }
 }
 
@@ -41,6 +41,11 @@ pub fn examine_opaque(bytes: &[u8], place: Place) -> Original {
 fn from_of(head: &Head) -> Vec<String> {
     let value = head.get("From").unwrap_or_default();
     address::parse_list(&text_of(&value)).into_iter().map(|mailbox| mailbox.address.text).collect()
+}
+
+/// A subject is one line for whoever writes it on, whatever its encoded words smuggled in.
+fn without_line_ends(text: String) -> String {
+    if text.contains(['\r', '\n']) { text.replace(['\r', '\n'], " ") } else { text }
 }
 
 fn size_of(bytes: &[u8]) -> i64 {

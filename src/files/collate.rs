@@ -15,7 +15,7 @@ use crate::{
     correlate::{Rules, Timing, TopicNames},
     evidence::Rejection,
     record::{Disposition, LedgerRow},
-    turn::{self, ArchiveFormat, Encoding, Order, Outgoing, Tasks, TurnOutput, TurnRules, publish},
+    turn::{self, ArchiveFormat, Encoding, Outgoing, Tasks, TurnOutput, TurnRules, publish},
 };
 
 /// How to collate.
@@ -115,9 +115,13 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
     let topic_names =
         TopicNames { reports: REPORTS_TOPIC.into(), envelopes: ENVELOPES_TOPIC.into(), strays: STRAYS_TOPIC.into() };
     TurnRules {
-        rules: Rules { timing: options.timing, topic_names, archive_bytes_max: None },
+        rules: Rules {
+            timing: options.timing,
+            topic_names,
+            archive_bytes_max: None,
+            carry_again: options.archive_format == ArchiveFormat::Report,
+        },
         partitions: 1,
-        order: Order::PerPartition,
         encoding: Encoding::Json,
         archive_format: options.archive_format,
         recent_bytes_max: RECENT_BYTES_MAX,

@@ -209,7 +209,7 @@ pub fn display_name(text: &str) -> Option<String> {
     let text = text.trim();
     let unquoted = text.strip_prefix('"').map(|inner| inner.strip_suffix('"').unwrap_or(inner)).unwrap_or(text);
     let plain = if unquoted.contains('\\') { unescape(unquoted) } else { unquoted.to_owned() };
-    let name = decode_words(plain.as_bytes()).trim().to_owned();
+    let name = decode_words(plain.as_bytes()).replace(char::is_control, " ").trim().to_owned();
     (!name.is_empty()).then_some(name)
 }
 

@@ -107,7 +107,8 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-fn skip_comments(mut value: &[u8]) -> &[u8] {
+/// Drops white space and comments (RFC 5322 §3.2.2) from the start of a value.
+pub(super) fn skip_comments(mut value: &[u8]) -> &[u8] {
     loop {
         value = value.trim_ascii_start();
         let Some(b'(') = value.first() else { return value };
@@ -176,10 +177,11 @@ pub fn split(bytes: &[u8], span: Range<usize>, boundary: &[u8]) -> Split {
     }
     let delimiter = [b"--", boundary].concat();
     let finder = Finder::new(&delimiter);
+    let cr_only = memchr::memchr(b'\n', &bytes[span.clone()]).is_none();
     let mut part_start = None;
     let mut from = span.start;
     while let Some(at) = finder.find(&bytes[from..span.end]).map(|at| from + at) {
-        let Some(line) = Delimiter::at(bytes, &span, at, delimiter.len()) else {
+        let Some(line) = Delimiter::at(&bytes[..span.end], span.start, at..at + delimiter.len(), cr_only) else {
             from = at + 2;
             continue;
         };
@@ -209,27 +211,27 @@ struct Delimiter {
 }
 
 impl Delimiter {
-    /// The delimiter line at `at`, if it is a whole line.
-    fn at(bytes: &[u8], span: &Range<usize>, at: usize, length: usize) -> Option<Delimiter> {
-        let before = &bytes[span.start..at];
-        let line_end = match before {
+    /// The delimiter line that `text` begins, if it is a whole line. `from` is where the multipart starts.
+    fn at(bytes: &[u8], from: usize, text: Range<usize>, cr_only: bool) -> Option<Delimiter> {
+        let line_end = match bytes[from..text.start] {
             [] => 0,
             [.., b'\r', b'\n'] => 2,
             [.., b'\n'] => 1,
-            [.., b'\r'] if memchr::memchr(b'\n', &bytes[at..(at + length + 1).min(span.end)]).is_none() => 1,
+            [.., b'\r'] if cr_only => 1,
             _ => return None,
         };
-        let rest = &bytes[at + length..span.end];
+        let rest = &bytes[text.end..];
         let (closing, rest) = rest.strip_prefix(b"--").map_or((false, rest), |rest| (true, rest));
         let spaces = rest.iter().take_while(|&&byte| is_space(byte)).count();
         let end = match rest[spaces..] {
             [] => 0,
             [b'\r', b'\n', ..] => 2,
-            [b'\n' | b'\r', ..] => 1,
+            [b'\n', ..] => 1,
+            [b'\r', ..] if cr_only => 1,
             _ => return None,
         };
-        let next = span.end - (rest.len() - spaces - end);
-        Some(Delimiter { part_end: at - line_end, next, closing })
+        let next = bytes.len() - (rest.len() - spaces - end);
+        Some(Delimiter { part_end: text.start - line_end, next, closing })
     }
 }
 

@@ -3,9 +3,9 @@
 //! The shape stands before the room that fills it (`correlate`), so that a record's field names are written once.
 
 pub mod activity;
-pub mod report;
 pub mod ledger;
 pub mod non_delivery;
+pub mod report;
 
 use serde::{Deserialize, Serialize};
 

@@ -138,16 +138,21 @@ pub fn kept_property(name: &str) -> Option<&'static str> {
     match name {
         "bootstrap.servers" | "metadata.broker.list" => Some("set `kafka.brokers`"),
         "group.id" => Some("set `kafka.group`"),
-        "group.instance.id" | "transactional.id" => Some("set `kafka.instance`"),
+        "group.instance.id" | "transactional.id" | "client.id" => Some("set `kafka.instance`"),
         "enable.auto.commit"
         | "auto.commit.enable"
         | "enable.auto.offset.store"
         | "isolation.level"
-        | "enable.idempotence" => Some("exactly-once depends on it; leave it out"),
+        | "enable.idempotence"
+        | "acks"
+        | "request.required.acks" => Some("exactly-once depends on it; leave it out"),
         "auto.offset.reset" => Some("what came before the first start counts too; leave it out"),
         "group.protocol" | "partition.assignment.strategy" => {
             Some("equal partition numbers of all inputs must come to one instance; leave it out")
         }
+        "enable.partition.eof" => Some("idle partitions are noticed by it; leave it out"),
+        "partitioner" => Some("readers find a message where Kafka's default partitioner puts its key; leave it out"),
+        "message.max.bytes" => Some("it follows from what the topics take; leave it out"),
         _ => None,
     }
 }

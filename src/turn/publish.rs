@@ -131,7 +131,7 @@ fn archive(record: &JournalRecord, rules: &TurnRules) -> Outgoing {
     let body_bytes = originals.iter().map(|(_, bytes)| bytes.len()).sum();
     let value = match rules.archive_format {
         ArchiveFormat::Record => encode(rules.encoding, Schema::JournalRecord, record, body_bytes),
-        ArchiveFormat::Report => Bytes::from(record::report::build(record)),
+        ArchiveFormat::Report => Bytes::from(record::report::build_with_what_is_here(record)),
     };
     Outgoing { originals, ..outgoing_value(Output::Archive, &record.key, value) }
 }

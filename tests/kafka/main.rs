@@ -1,1 +1,6 @@
-//! Tests that only a real broker can decide.
+//! What only a real broker can prove.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod broker;

@@ -1,6 +1,14 @@
 //! The program as a person starts it: what it prints, and its exit code.
 
-use std::process::{Command, Stdio};
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+};
+
+use mailjournal::{
+    mail::Digest,
+    record::{Certificate, ClosedBecause, JournalRecord, OriginalRole, RecordedOriginal, Status, to_json},
+};
 
 /// What came of a command line.
 #[derive(Debug)]
@@ -125,4 +133,117 @@ fn a_full_disk_is_a_failure() {
     let output = program(&["config", "show"]).stdout(full).output().expect("the program starts");
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stderr.starts_with(b"error: standard output cannot be written"), "{output:?}");
+}
+
+const ORIGINAL: &str = "From: Anna <anna@contoso.example>\r\nTo: bob@contoso.example\r\nSubject: Plan\r\n\
+    Date: Mon, 2 Mar 2026 08:00:00 +0000\r\nMessage-ID: <plan@contoso.example>\r\n\r\nHello\r\n";
+
+fn report_mail() -> String {
+    format!(
+        "From: Anna <anna@contoso.example>\r\nSubject: Plan\r\nMessage-ID: <1@journal.report.generator>\r\n\
+         X-MS-Journal-Report:\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+         Content-Type: text/plain\r\n\r\nSender: anna@contoso.example\r\nSubject: Plan\r\n\
+         Message-Id: <plan@contoso.example>\r\nBcc: carl@contoso.example\r\n\r\n--b\r\n\
+         Content-Type: message/rfc822\r\n\r\n{ORIGINAL}\r\n--b--\r\n"
+    )
+}
+
+#[test]
+fn report_show_prints_what_is_understood_of_each_mail() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("report.eml");
+    std::fs::write(&file, report_mail()).expect("written");
+    let name = file.display().to_string();
+    let both = ended(&mut program(&["report", "show", &name, &name]));
+    assert_eq!((both.code, both.err.as_str()), (Some(0), ""));
+    assert_eq!(both.out.matches("carl@contoso.example").count(), 2, "{}", both.out);
+    assert_eq!(both.out.lines().filter(|line| *line == format!("{name}:")).count(), 2);
+    let shown =
+        ended(program(&["report", "show", "--json", "-"]).stdin(std::fs::File::open(&file).expect("it is there")));
+    let value: serde_json::Value = serde_json::from_str(&shown.out).expect("JSON");
+    assert_eq!(value["key"], "<plan@contoso.example>");
+    let missing = ended(&mut program(&["report", "show", &name, "/nowhere.eml"]));
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.out.contains("carl@contoso.example"));
+    assert!(missing.err.starts_with("error: /nowhere.eml: cannot be read: "), "{}", missing.err);
+    assert_eq!(ended(&mut program(&["report", "show", "-"])).code, Some(1), "an empty input is no mail");
+}
+
+fn record(revision: i32, content: Option<&str>) -> JournalRecord {
+    let original = RecordedOriginal {
+        sha256: Digest::of(ORIGINAL.as_bytes()),
+        size: ORIGINAL.len() as i64,
+        role: OriginalRole::Primary,
+        content: content.map(|text| text.to_owned().into()),
+        reference: None,
+    };
+    JournalRecord {
+        record_id: "<plan@contoso.example>#0123456789abcdef".into(),
+        revision,
+        status: Status::Complete,
+        closed_because: ClosedBecause::Evidence,
+        superseded_by: Vec::new(),
+        key: "<plan@contoso.example>".into(),
+        message_id: Some("<plan@contoso.example>".into()),
+        network_message_ids: Vec::new(),
+        sender: Some("anna@contoso.example".into()),
+        on_behalf_of: None,
+        from: vec!["anna@contoso.example".into()],
+        subject: Some(format!("Plan {revision}")),
+        recipients: Vec::new(),
+        groups: Vec::new(),
+        unresolved: Vec::new(),
+        originals: vec![original],
+        journals: Vec::new(),
+        flags: Vec::new(),
+        evidence: Vec::new(),
+        certificate: Certificate { expected: Vec::new(), reason: "all is here".into() },
+        first_evidence_at: 0,
+        last_evidence_at: 0,
+        closed_at: 0,
+        tags: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn report_build_takes_json_lines_and_avro_and_finds_the_original_beside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let write = |name: &str, bytes: &[u8]| std::fs::write(path(name), bytes).expect("written");
+    let build = |arguments: &[&str]| {
+        let path = path(arguments[0]).display().to_string();
+        ended(&mut program(&[&["report", "build", &path], &arguments[1..]].concat()))
+    };
+    let lines = [record(1, Some(ORIGINAL)), record(2, None)].map(|record| to_json(&record)).join(&b"\n"[..]);
+    write("archive.jsonl", &lines);
+    write("one.json", &to_json(&record(1, Some(ORIGINAL))));
+    write("one.avro", &record(1, Some(ORIGINAL)).to_avro());
+
+    let one = build(&["one.json"]);
+    assert_eq!((one.code, one.err.as_str()), (Some(0), ""));
+    assert!(one.out.contains(ORIGINAL), "{}", one.out);
+    assert_eq!(build(&["one.avro"]).out, one.out);
+
+    let several = build(&["archive.jsonl"]);
+    assert_eq!(several.code, Some(2));
+    assert!(several.err.contains("it holds 2 records; name one with --id"), "{}", several.err);
+    let id = ["archive.jsonl", "--id", "<plan@contoso.example>#0123456789abcdef"];
+    let absent = build(&id);
+    assert_eq!((absent.code, absent.out.as_str()), (Some(1), ""), "the newest revision has no bytes");
+
+    std::fs::create_dir(path("originals")).expect("made");
+    let beside = format!("originals/{}.eml", Digest::of(ORIGINAL.as_bytes()));
+    write(&beside, ORIGINAL.as_bytes());
+    let found = build(&id);
+    assert!(found.out.contains(ORIGINAL) && found.out.contains("Subject: Plan 2"), "{found:?}");
+    write(&beside, b"other bytes");
+    let wrong = build(&id);
+    assert!(wrong.code == Some(1) && wrong.err.contains("not the original's bytes"), "{wrong:?}");
+
+    let out = path("merged.eml").display().to_string();
+    assert_eq!(build(&["one.json", "--out", &out]).out, "");
+    assert_eq!(std::fs::read_to_string(&out).expect("it is there"), one.out);
+    write("no.json", b"{}");
+    let no = build(&["no.json"]);
+    assert!(no.code == Some(1) && no.err.contains("no.json: "), "{no:?}");
 }

@@ -22,7 +22,7 @@ pub fn rules() -> Rules {
         envelopes: "journal.envelopes".into(),
         strays: "journal.strays".into(),
     };
-    Rules { timing: Timing::default(), topic_names, archive_bytes_max: None }
+    Rules { timing: Timing::default(), topic_names, archive_bytes_max: None, carry_again: false }
 }
 
 /// A correlator with its changelog, so that it can be killed and restored.
@@ -175,7 +175,7 @@ fn history() -> impl Strategy<Value = (Vec<Piece>, Vec<Piece>, Vec<Between>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_order_repetition_and_split_ends_in_the_same_records((pieces, shuffled, between) in history()) {

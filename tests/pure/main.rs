@@ -3,11 +3,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod settings;
+mod avro;
 mod cli;
-mod house;
+mod corpus;
 mod correlation_laws;
-mod files_mbox;
-mod files_reading;
+mod envelope_event;
+mod evidence_forms;
+mod evidence_hostile;
 mod files_collate;
 mod files_killed;
+mod files_mbox;
+mod files_reading;
+mod house;
+mod merged_report;
+mod record;
+mod sample;
+mod samples;
+mod settings;
+mod stories;

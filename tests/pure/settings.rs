@@ -244,3 +244,14 @@ fn what_is_shown_is_a_settings_file_again() {
     assert_eq!(again.kafka.client.iter().collect::<Vec<_>>(), [("security.protocol", "SSL")]);
     assert_eq!(effective.len(), keys::KEYS.len() + 1);
 }
+
+#[test]
+fn the_readme_tells_every_key_and_its_default() {
+    let readme = include_str!("../../README.md");
+    for key in keys::KEYS {
+        let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
+        let row = format!("| `{}` | {default} | {} |", key.name, key.meaning);
+        let row = row.replace("|  |", "| |");
+        assert!(readme.contains(&row), "README.md lacks the row {row}");
+    }
+}

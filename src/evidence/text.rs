@@ -1,0 +1,275 @@
+//! The text part of a journal report: `Key: value` lines that tell the envelope (MS-XJRNL §2.1; journal-formats §1.5,
+//! §2.3, §8.2). One pass, never fails: what is not understood is kept as such.
+
+use super::{Hop, How, RecipientClaim, RecipientKind, Role};
+use crate::{
+    limits,
+    mail::{
+        address::{self, Mailbox, strip_prefix_any_case},
+        lines::is_space,
+    },
+};
+
+/// What the text of a report tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvelopeText {
+    /// `""` is the null sender.
+    pub sender: Option<String>,
+    pub on_behalf_of: Option<String>,
+    pub subject: Option<String>,
+    /// As found.
+    pub message_id: Option<String>,
+    pub recipients: Vec<RecipientClaim>,
+    /// Label, Mailbox, SentUtc, ReceivedUtc and keys that nobody knows, as spelled.
+    pub others: Vec<(String, String)>,
+    /// Lines without a key.
+    pub unparsed: usize,
+    /// A key that may stand once stood again; the first counts.
+    pub duplicate_field: bool,
+    /// Recipients came with `(To)` behind them, as mail clients export them.
+    pub exported: bool,
+}
+
+impl EnvelopeText {
+    /// Reads the decoded text of a report. `subject` is the original's, decoded: lines that it brings into the text by
+    /// line ends of its own are no statements of the server.
+    pub fn read(text: &str, subject: Option<&str>) -> EnvelopeText {
+        let mut reader = Reader::default();
+        let injected = subject.map(injected_lines).unwrap_or_default();
+        let mut injected = injected.iter().peekable();
+        for line in text.split(['\n', '\r']) {
+            if matches!(reader.open, Open::Unique(Unique::Subject))
+                && injected.next_if(|&&part| part == line.trim()).is_some()
+            {
+                continue;
+            }
+            reader.take(line);
+        }
+        reader.read
+    }
+
+    /// Whether it tells anything of an envelope.
+    pub fn is_envelope(&self) -> bool {
+        self.sender.is_some() || !self.recipients.is_empty()
+    }
+}
+
+/// The lines that a subject with line ends in it adds behind its own line.
+fn injected_lines(subject: &str) -> Vec<&str> {
+    subject.split(['\n', '\r']).skip(1).map(str::trim).filter(|line| !line.is_empty()).collect()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unique {
+    Sender,
+    OnBehalfOf,
+    Subject,
+    MessageId,
+}
+
+/// What a continuation line continues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Open {
+    #[default]
+    Nothing,
+    Unique(Unique),
+    Other,
+    Recipients(Role),
+    /// `Recipients:`, one a line (Exchange 2000 and 2003, exports).
+    List,
+}
+
+#[derive(Default)]
+struct Reader {
+    read: EnvelopeText,
+    open: Open,
+}
+
+impl Reader {
+    fn take(&mut self, line: &str) {
+        if line.trim().is_empty() {
+            return;
+        }
+        if line.as_bytes().first().copied().is_some_and(is_space) {
+            return self.take_continuation(line.trim());
+        }
+        match key_and_value(line) {
+            Some((key, value)) => self.take_field(key, value),
+            None if self.open == Open::List && line.contains('@') => self.add_recipients(Role::Recipient, line),
+            None => {
+                self.read.unparsed += 1;
+                self.open = Open::Nothing;
+            }
+        }
+    }
+
+    fn take_field(&mut self, key: &str, value: &str) {
+        self.open = match key.to_ascii_lowercase().as_str() {
+            "sender" => self.take_unique(Unique::Sender, value),
+            "on-behalf-of" => self.take_unique(Unique::OnBehalfOf, value),
+            "subject" => self.take_unique(Unique::Subject, value),
+            "message-id" => self.take_unique(Unique::MessageId, value),
+            "to" => self.take_recipients(Role::To, value),
+            "cc" => self.take_recipients(Role::Cc, value),
+            "bcc" => self.take_recipients(Role::Bcc, value),
+            "recipient" => self.take_recipients(Role::Recipient, value),
+            "recipients" => {
+                self.add_recipients(Role::Recipient, value);
+                Open::List
+            }
+            _ => {
+                self.read.others.push((key.to_owned(), value.to_owned()));
+                Open::Other
+            }
+        };
+    }
+
+    fn take_unique(&mut self, field: Unique, value: &str) -> Open {
+        let slot = self.slot(field);
+        if slot.is_some() {
+            self.read.duplicate_field = true;
+            return Open::Nothing;
+        }
+        let value = match field {
+            Unique::Sender | Unique::OnBehalfOf => bare_address(value),
+            Unique::Subject | Unique::MessageId => value.to_owned(),
+        };
+        *self.slot(field) = Some(value);
+        Open::Unique(field)
+    }
+
+    fn slot(&mut self, field: Unique) -> &mut Option<String> {
+        match field {
+            Unique::Sender => &mut self.read.sender,
+            Unique::OnBehalfOf => &mut self.read.on_behalf_of,
+            Unique::Subject => &mut self.read.subject,
+            Unique::MessageId => &mut self.read.message_id,
+        }
+    }
+
+    fn take_recipients(&mut self, role: Role, value: &str) -> Open {
+        self.add_recipients(role, value);
+        Open::Recipients(role)
+    }
+
+    /// A line led by white space: a further recipient, a further redirection of the last one, or the rest of a value.
+    fn take_continuation(&mut self, value: &str) {
+        match self.open {
+            Open::Recipients(_) | Open::List if redirection(value).is_some() => self.add_redirection(value),
+            Open::Recipients(role) => self.add_recipients(role, value),
+            Open::List => self.add_recipients(Role::Recipient, value),
+            Open::Unique(field @ (Unique::Sender | Unique::OnBehalfOf)) => {
+                let slot = self.slot(field).get_or_insert_default();
+                if slot.is_empty() {
+                    *slot = bare_address(value);
+                }
+            }
+            Open::Unique(field) => fold(self.slot(field).get_or_insert_default(), value),
+            Open::Other => fold(self.read.others.last_mut().map(|(_, other)| other).expect("one is open"), value),
+            Open::Nothing => self.read.unparsed += 1,
+        }
+    }
+
+    fn add_recipients(&mut self, role: Role, value: &str) {
+        let (value, path) = split_redirections(value);
+        let (value, told) = split_exported_role(value);
+        self.read.exported |= told.is_some();
+        for mailbox in mailboxes(value) {
+            self.read.recipients.push(RecipientClaim {
+                address: mailbox.address,
+                display_name: mailbox.display_name,
+                role: told.unwrap_or(role),
+                path: path.clone(),
+                what: RecipientKind::Unknown,
+                original: None,
+            });
+        }
+    }
+
+    /// Further from the recipient than those before it, so it goes outermost.
+    fn add_redirection(&mut self, value: &str) {
+        let Some(claim) = self.read.recipients.last_mut() else { return };
+        if let Some(hop) = redirection(value).filter(|_| claim.path.len() < limits::PATH_HOPS_MAX) {
+            claim.path.insert(0, hop);
+        }
+    }
+}
+
+fn fold(value: &mut String, more: &str) {
+    if !value.is_empty() {
+        value.push(' ');
+    }
+    value.push_str(more);
+}
+
+/// `Key: value` at the start of a line: letters and hyphens, as all known keys are.
+fn key_and_value(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.split_once(':')?;
+    let is_key = key.starts_with(|first: char| first.is_ascii_alphabetic())
+        && key.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+    is_key.then(|| (key, value.trim()))
+}
+
+fn bare_address(value: &str) -> String {
+    address::parse(value).map(|mailbox| mailbox.address.text).unwrap_or_default()
+}
+
+/// The addresses of one recipient value: mostly one, sometimes a list.
+fn mailboxes(value: &str) -> Vec<Mailbox> {
+    if strip_prefix_any_case(value, "/o=").is_some() {
+        return address::parse(value).into_iter().collect();
+    }
+    address::parse_list(value)
+}
+
+/// Parts a recipient from its `, Expanded: …` and `, Forwarded: …` suffixes. The one nearest the recipient is the
+/// innermost step; the path is outermost first.
+fn split_redirections(value: &str) -> (&str, Vec<Hop>) {
+    let mut value = value.trim_end();
+    let mut path = Vec::new();
+    let quotes_end = end_of_quotes(value);
+    while let Some((at, hop)) = last_redirection(value, quotes_end) {
+        if path.len() < limits::PATH_HOPS_MAX {
+            path.push(hop);
+        }
+        value = value[..at].trim_end();
+    }
+    (value, path)
+}
+
+/// The last separator behind which a redirection begins, and that redirection. A comma within an X.500 name or a list
+/// is none.
+fn last_redirection(value: &str, from: usize) -> Option<(usize, Hop)> {
+    value.rmatch_indices([',', ';']).take_while(|&(at, _)| at >= from).find_map(|(at, _)| {
+        let hop = redirection(value[at + 1..].trim_start())?;
+        Some((at, hop))
+    })
+}
+
+/// Where a leading quoted local part or name ends: nothing in it is a suffix.
+fn end_of_quotes(value: &str) -> usize {
+    let Some(inner) = value.strip_prefix('"') else { return 0 };
+    inner.find('"').map_or(0, |end| end + 2)
+}
+
+/// `Expanded: address`, `Forwarded: address`, `Expanded from: address`.
+fn redirection(text: &str) -> Option<Hop> {
+    let (how, rest) = [("expanded", How::Expanded), ("forwarded", How::Forwarded)]
+        .into_iter()
+        .find_map(|(word, how)| Some((how, strip_prefix_any_case(text, word)?.trim_start())))?;
+    let rest = strip_prefix_any_case(rest, "from").map(str::trim_start).unwrap_or(rest);
+    let address = bare_address(rest.strip_prefix(':')?);
+    (!address.is_empty()).then_some(Hop { how, address })
+}
+
+/// `(To)`, `(Cc)`, `(Bcc)` behind an address, as mail clients write it.
+fn split_exported_role(value: &str) -> (&str, Option<Role>) {
+    let roles = [("(to)", Role::To), ("(cc)", Role::Cc), ("(bcc)", Role::Bcc)];
+    for (suffix, role) in roles {
+        let Some(at) = value.len().checked_sub(suffix.len()) else { continue };
+        if value.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(suffix)) {
+            return (value[..at].trim_end(), Some(role));
+        }
+    }
+    (value, None)
+}

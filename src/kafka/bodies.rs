@@ -1,0 +1,169 @@
+//! Arrivals read again from where they lie.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+};
+
+use super::{
+    client::{self, Notes, Role, Sizes},
+    next_step::{Cause, NextStep, Trouble},
+    stop::Stop,
+};
+use crate::{
+    arrival::{Input, Position},
+    limits,
+    settings::{KafkaSettings, TopicSettings},
+    turn::Bodies,
+};
+
+/// Reads single arrivals, and knows how far logs reach with open transactions counted in.
+pub struct Lookup {
+    consumer: BaseConsumer<Notes>,
+    topics: TopicSettings,
+    /// The partition that is being read, and the offset that comes next.
+    reading: Option<Position>,
+    /// Why bytes that may well be there could not be had: the turn that asked for them must not be committed.
+    trouble: Option<Trouble>,
+    stop: Stop,
+}
+
+impl Lookup {
+    pub fn start(kafka: &KafkaSettings, topics: &TopicSettings, sizes: Sizes, stop: Stop) -> Result<Lookup, Trouble> {
+        let consumer = client::create(&client::config(kafka, Role::Lookup, sizes))?;
+        Ok(Lookup { consumer, topics: topics.clone(), reading: None, trouble: None, stop })
+    }
+
+    pub fn take_trouble(&mut self) -> Option<Trouble> {
+        self.trouble.take()
+    }
+
+    pub fn consumer(&self) -> &BaseConsumer<Notes> {
+        &self.consumer
+    }
+
+    fn one(&mut self, wanted: Position, deadline: Instant) -> Result<Bytes, Missing> {
+        self.go_to(wanted)?;
+        loop {
+            match self.consumer.poll(limits::CALL_MAX) {
+                Some(Ok(message)) if self.topics.input(message.topic()) != Some(wanted.input) => {}
+                Some(Ok(message)) if message.partition() != wanted.partition || message.offset() < wanted.offset => {}
+                Some(Ok(message)) => {
+                    let offset = message.offset();
+                    self.reading = Some(Position { offset: offset + 1, ..wanted });
+                    if offset > wanted.offset {
+                        return Err(Missing::Gone("its topic has deleted it".to_owned()));
+                    }
+                    return Ok(Bytes::copy_from_slice(message.payload().unwrap_or_default()));
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) if partition == wanted.partition => {
+                    self.reading = None;
+                    return Err(Missing::Gone("its topic ends before it".to_owned()));
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(error)) => {
+                    let trouble = Trouble::of("read an original again", &error);
+                    if trouble.next != NextStep::Retry {
+                        return Err(Missing::For(trouble));
+                    }
+                }
+                None => {}
+            }
+            if Instant::now() > deadline || self.stop.expired() {
+                let reason = self.consumer.context().last_error().unwrap_or_else(|| "no answer".to_owned());
+                let why = format!("could not read an original again in time: {reason}");
+                return Err(Missing::For(Trouble::new(NextStep::Abort, Cause::BrokerAway, why)));
+            }
+        }
+    }
+
+    /// Reads on where the wanted offset is near ahead, else jumps.
+    fn go_to(&mut self, wanted: Position) -> Result<(), Missing> {
+        let near = self.reading.is_some_and(|next| {
+            (next.input, next.partition) == (wanted.input, wanted.partition)
+                && (next.offset..=next.offset + limits::REFETCH_GAP_MAX).contains(&wanted.offset)
+        });
+        if near {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        let topic = self.topics.name(wanted.input);
+        let offset = Offset::Offset(wanted.offset);
+        let jumped =
+            list.add_partition_offset(topic, wanted.partition, offset).and_then(|()| self.consumer.assign(&list));
+        self.reading = Some(wanted);
+        jumped.map_err(|error| Missing::For(Trouble::of("read an original again", &error).given_up()))
+    }
+}
+
+enum Missing {
+    /// For good.
+    Gone(String),
+    /// Now.
+    For(Trouble),
+}
+
+impl Bodies for Lookup {
+    fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
+        let deadline = Instant::now() + limits::REFETCH_MAX;
+        let bytes = wanted.iter().map(|position| {
+            if let Some(trouble) = &self.trouble {
+                return Err(trouble.why.clone());
+            }
+            self.one(*position, deadline).map_err(|missing| match missing {
+                Missing::Gone(reason) => reason,
+                Missing::For(trouble) => {
+                    self.reading = None;
+                    self.trouble.insert(trouble).why.clone()
+                }
+            })
+        });
+        bytes.collect()
+    }
+}
+
+/// Partitions by topic name, with an offset each.
+pub type Offsets = BTreeMap<(String, i32), i64>;
+
+/// Where the logs of partitions begin (`Offset::Beginning`) or end (`Offset::End`), as the consumer's isolation sees
+/// them. One request a broker.
+pub fn log_offsets(
+    consumer: &BaseConsumer<Notes>,
+    partitions: impl Iterator<Item = (String, i32)>,
+    which: Offset,
+    wait: Duration,
+) -> Result<Offsets, Trouble> {
+    let doing = "ask how far topics reach";
+    let trouble = |error: KafkaError| Trouble::of(doing, &error);
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        list.add_partition_offset(&topic, partition, which).map_err(trouble)?;
+    }
+    if list.count() == 0 {
+        return Ok(Offsets::new());
+    }
+    let answer = consumer.offsets_for_times(list, wait).map_err(trouble)?;
+    let mut offsets = Offsets::new();
+    for element in answer.elements() {
+        element.error().map_err(trouble)?;
+        let Offset::Offset(offset) = element.offset() else {
+            return Err(Trouble::new(NextStep::Retry, Cause::BrokerAway, format!("could not {doing}: no answer")));
+        };
+        offsets.insert((element.topic().to_owned(), element.partition()), offset);
+    }
+    Ok(offsets)
+}
+
+/// The input topics' partitions of these numbers.
+pub fn inputs<'a>(topics: &'a TopicSettings, numbers: &'a [i32]) -> impl Iterator<Item = (String, i32)> + 'a {
+    numbers.iter().flat_map(move |number| INPUTS.map(|input| (topics.name(input).to_owned(), *number)))
+}
+
+pub const INPUTS: [Input; 3] = [Input::Reports, Input::Envelopes, Input::Strays];

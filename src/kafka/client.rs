@@ -1,0 +1,259 @@
+//! librdkafka's settings, ours and the user's, and the callbacks that all clients share.
+
+use std::sync::Mutex;
+
+use rdkafka::{
+    ClientConfig, ClientContext, Message as _, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{DeliveryResult, ProducerContext},
+    types::RDKafkaRespErr,
+};
+
+use super::next_step::Trouble;
+use crate::{limits, settings::KafkaSettings};
+
+/// Which of our clients a property is for. librdkafka warns of properties that are of no use to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Member of the group; reads the input topics.
+    Member,
+    /// Reads the changelog, committed turns only.
+    Restorer,
+    /// Reads single arrivals again, and asks how far logs reach, open transactions included.
+    Lookup,
+    Producer,
+    Admin,
+}
+
+/// How large messages may be, as the topics say, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// The largest that any topic takes.
+    pub message_max: usize,
+    /// The largest batch that every written topic takes.
+    pub batch_max: usize,
+}
+
+/// The transactional id of an instance. The group comes first, so that two groups on one cluster do not fence each other
+/// and one prefixed right covers all instances.
+pub fn transactional_id(group: &str, instance: &str) -> String {
+    format!("{group}-{instance}")
+}
+
+/// Whether librdkafka takes the user's properties (which of them are not the user's to set, the settings say).
+pub fn check_properties(kafka: &KafkaSettings) -> Result<(), String> {
+    let config = config(kafka, Role::Producer, Sizes { message_max: 1 << 20, batch_max: 1 << 20 });
+    config.create_native_config().map(drop).map_err(|error| format!("[kafka.client]: {error}"))
+}
+
+/// The whole configuration of a client: ours, then the user's.
+pub fn config(kafka: &KafkaSettings, role: Role, sizes: Sizes) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set_log_level(RDKafkaLogLevel::Info)
+        .set("bootstrap.servers", &kafka.brokers)
+        .set("client.id", &kafka.instance)
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("message.max.bytes", sizes.message_max.max(1_000_000).to_string());
+    match role {
+        Role::Member => member(&mut config, kafka),
+        Role::Restorer => reader(&mut config, kafka, "read_committed", limits::RESTORE_QUEUE_KIB),
+        Role::Lookup => reader(&mut config, kafka, "read_uncommitted", limits::LOOKUP_QUEUE_KIB),
+        Role::Producer => producer(&mut config, kafka, sizes),
+        Role::Admin => {}
+    }
+    if matches!(role, Role::Member | Role::Restorer | Role::Lookup) {
+        // A response may hold one message more than asked for, and its framing.
+        let fetch_max = limits::FETCH_BYTES.max(sizes.message_max);
+        config.set("fetch.max.bytes", fetch_max.to_string()).set(
+            "receive.message.max.bytes",
+            (fetch_max + sizes.message_max + (1 << 20)).min(2_000_000_000).to_string(),
+        );
+    }
+    for (name, value) in kafka.client.iter() {
+        if suits(name, role) {
+            config.set(name, value);
+        }
+    }
+    config
+}
+
+fn member(config: &mut ClientConfig, kafka: &KafkaSettings) {
+    config
+        .set("group.id", &kafka.group)
+        .set("group.instance.id", &kafka.instance)
+        .set("partition.assignment.strategy", "range")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
+        // The shortest that a broker takes by default: a killed instance is missed for so long.
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1500")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.error.backoff.ms", "100")
+        .set("queued.min.messages", "20000")
+        .set("queued.max.messages.kbytes", limits::MEMBER_QUEUE_KIB.to_string());
+}
+
+/// A client that never joins the group; it bears the group's name because librdkafka asks for one.
+fn reader(config: &mut ClientConfig, kafka: &KafkaSettings, isolation: &str, queue_kib: usize) {
+    config
+        .set("group.id", &kafka.group)
+        .set("isolation.level", isolation)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "50")
+        .set("fetch.error.backoff.ms", "100")
+        .set("queued.max.messages.kbytes", queue_kib.to_string());
+}
+
+fn producer(config: &mut ClientConfig, kafka: &KafkaSettings, sizes: Sizes) {
+    let buffer_kib = limits::SEND_QUEUE_KIB.max(2 * sizes.message_max / 1024);
+    config
+        .set("transactional.id", transactional_id(&kafka.group, &kafka.instance))
+        .set("transaction.timeout.ms", limits::TRANSACTION_TIMEOUT.as_millis().to_string())
+        .set("enable.idempotence", "true")
+        .set("partitioner", "murmur2_random")
+        .set("compression.type", "lz4")
+        .set("linger.ms", "5")
+        .set("batch.size", sizes.batch_max.to_string())
+        .set("queue.buffering.max.kbytes", buffer_kib.to_string());
+}
+
+/// The prefixes of properties that only a producer, or only a consumer, knows.
+fn suits(name: &str, role: Role) -> bool {
+    const PRODUCER: &[&str] = &[
+        "transaction.",
+        "compression.",
+        "linger.",
+        "batch.",
+        "queue.buffering.",
+        "message.timeout.",
+        "delivery.",
+        "request.timeout.",
+        "retries",
+        "message.send.",
+        "sticky.",
+    ];
+    const CONSUMER: &[&str] =
+        &["fetch.", "queued.", "session.", "heartbeat.", "max.poll.", "check.crcs", "coordinator.", "client.rack"];
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    match role {
+        Role::Producer => !begins(CONSUMER),
+        Role::Member => !begins(PRODUCER),
+        Role::Restorer | Role::Lookup => !begins(PRODUCER) && !name.starts_with("queued."),
+        Role::Admin => !begins(CONSUMER) && !begins(PRODUCER),
+    }
+}
+
+/// What a rebalance did to the member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rebalance {
+    /// The new assignment, whole (the protocol is eager). Nothing is read of it until its tasks are restored.
+    Assigned(Vec<(String, i32)>),
+    Revoked,
+}
+
+/// The callbacks of every client: they note and return, so that nothing happens inside librdkafka's calls.
+#[derive(Default)]
+pub struct Notes {
+    rebalances: Mutex<Vec<Rebalance>>,
+    delivery_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Notes {
+    pub fn take_rebalances(&self) -> Vec<Rebalance> {
+        std::mem::take(&mut *lock(&self.rebalances))
+    }
+
+    /// The first message of a transaction that could not be written: why, and its topic.
+    pub fn take_delivery_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        lock(&self.delivery_error).take()
+    }
+
+    /// What librdkafka last said of a broker.
+    pub fn last_error(&self) -> Option<String> {
+        lock(&self.last_error).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl ClientContext for Notes {
+    /// librdkafka repeats itself while a broker is away; the worker says it once, in its own words.
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
+        tracing::debug!(target: "librdkafka", facility, "{line}");
+    }
+
+    fn stats_raw(&self, _statistics: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        tracing::debug!(target: "librdkafka", %error, "{reason}");
+        *lock(&self.last_error) = Some(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Notes {
+    fn rebalance(&self, consumer: &BaseConsumer<Notes>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        // An empty assignment answers the group and fetches nothing: the worker assigns with positions once restored.
+        let (note, answer) = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                let partitions = list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
+                (Rebalance::Assigned(partitions), consumer.assign(&TopicPartitionList::new()))
+            }
+            _ => (Rebalance::Revoked, consumer.unassign()),
+        };
+        if let Err(error) = answer {
+            tracing::debug!(%error, "the group's coordinator was not answered");
+        }
+        lock(&self.rebalances).push(note);
+    }
+}
+
+impl ProducerContext for Notes {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            lock(&self.delivery_error).get_or_insert_with(|| (code, message.topic().to_owned()));
+        }
+    }
+}
+
+/// Creates a client; what fails here is a property that librdkafka does not take.
+pub fn create<T: rdkafka::config::FromClientConfigAndContext<Notes>>(config: &ClientConfig) -> Result<T, Trouble> {
+    config
+        .create_with_context(Notes::default())
+        .map_err(|error| Trouble::stop(format!("the Kafka client does not start: {error}; check [kafka.client]")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consumers_property_does_not_reach_the_producer_and_the_other_way_round() {
+        for (name, producer, member) in [
+            ("fetch.min.bytes", false, true),
+            ("compression.type", true, false),
+            ("sasl.username", true, true),
+            ("socket.keepalive.enable", true, true),
+        ] {
+            assert_eq!((suits(name, Role::Producer), suits(name, Role::Member)), (producer, member), "{name}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! How much is put up with: how long a broker is waited for, and how many recoveries in a row.
+
+use std::time::{Duration, Instant};
+
+use super::next_step::{Cause, NextStep, Trouble};
+use crate::limits;
+
+/// Recoveries because of a fenced producer that are put up with: another instance that takes over fences once.
+const FENCED_MAX: u32 = 3;
+
+#[derive(Default)]
+pub struct Endurance {
+    setbacks: u32,
+    fenced: u32,
+    waiting_since: Option<Instant>,
+    told: bool,
+}
+
+impl Endurance {
+    /// A turn was committed.
+    pub fn turned(&mut self) {
+        self.setbacks = 0;
+        self.fenced = 0;
+        self.answered();
+    }
+
+    /// A broker answered.
+    pub fn answered(&mut self) {
+        if std::mem::take(&mut self.told) {
+            tracing::info!("Kafka answers again");
+        }
+        self.waiting_since = None;
+    }
+
+    /// Something is waited for; after a second a person is told once, and after [`limits::AWAY_MAX`] it is given up.
+    /// `reason` is what the client last said of its brokers.
+    pub fn waits(&mut self, trouble: Trouble, reason: Option<String>) -> Result<(), Trouble> {
+        let waited = self.waiting_since.get_or_insert_with(Instant::now).elapsed();
+        if waited > limits::AWAY_MAX {
+            return Err(Trouble { next: NextStep::Stop, ..trouble });
+        }
+        if trouble.cause == Cause::BrokerAway && waited > Duration::from_secs(1) && !self.told {
+            self.told = true;
+            let reason = reason.unwrap_or_default();
+            tracing::warn!(%trouble, reason, "Kafka does not answer; waiting for it. Look at the brokers, then at kafka.brokers");
+        }
+        Ok(())
+    }
+
+    /// A recovery is due: how long to wait first, or why not to try any more.
+    pub fn setback(&mut self, trouble: &Trouble) -> Result<Duration, Trouble> {
+        if trouble.cause == Cause::BrokerAway {
+            self.waits(trouble.clone(), None)?;
+            return Ok(limits::RECOVERY_WAIT_MIN);
+        }
+        self.setbacks += 1;
+        self.fenced += u32::from(trouble.cause == Cause::Fenced);
+        if self.fenced > FENCED_MAX {
+            return Err(Trouble::stop(format!(
+                "another process takes this instance's transactional id again and again: give every process a \
+                 kafka.instance of its own ({trouble})"
+            )));
+        }
+        if self.setbacks > limits::RECOVERIES_MAX {
+            return Err(Trouble { next: NextStep::Stop, ..trouble.clone() });
+        }
+        let doubled = limits::RECOVERY_WAIT_MIN * 2_u32.pow((self.setbacks - 1).min(10));
+        Ok(if self.setbacks == 1 { Duration::ZERO } else { doubled.min(limits::RECOVERY_WAIT_MAX) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_forgives_and_without_one_patience_ends() {
+        let mut endurance = Endurance::default();
+        let trouble = Trouble::abort("odd");
+        for _ in 0..3 {
+            for _ in 0..limits::RECOVERIES_MAX {
+                endurance.setback(&trouble).expect("put up with");
+            }
+            endurance.turned();
+        }
+        let ended = (0..=limits::RECOVERIES_MAX).find_map(|_| endurance.setback(&trouble).err());
+        assert_eq!(ended.map(|trouble| trouble.next), Some(NextStep::Stop));
+    }
+
+    #[test]
+    fn an_id_that_is_taken_again_and_again_names_the_setting() {
+        let mut endurance = Endurance::default();
+        let trouble = Trouble::new(NextStep::StartAnew, Cause::Fenced, "fenced");
+        let ended = (0..=FENCED_MAX).find_map(|_| endurance.setback(&trouble).err()).expect("an end");
+        assert!(ended.why.contains("kafka.instance"), "{ended}");
+    }
+}

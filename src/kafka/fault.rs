@@ -1,0 +1,110 @@
+//! Faults that a test orders: `MAILJOURNAL_TEST_FAULT=ACTION:PHASE:NUMBER,…` has the process do something the
+//! NUMBERth time it passes a phase of a turn. Not set, as always outside of tests, it costs a comparison.
+
+use std::{cell::Cell, str::FromStr};
+
+use super::next_step::{Cause, NextStep, Trouble};
+
+pub const VARIABLE: &str = "MAILJOURNAL_TEST_FAULT";
+
+/// The phases of a turn, in order; each is passed when it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Gathered,
+    Built,
+    Begun,
+    Sent,
+    Positioned,
+    Flushed,
+    Committed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    /// Fail so that the transaction is aborted.
+    Abort,
+    /// Fail so that what became of the transaction is unknown.
+    Doubt,
+    /// End the process on the spot.
+    Kill,
+}
+
+struct Fault {
+    action: Action,
+    phase: Phase,
+    left: Cell<u64>,
+}
+
+#[derive(Default)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Reads the variable's text.
+    pub fn parse(text: &str) -> Result<Faults, String> {
+        let faults: Option<Vec<Fault>> = text.split(',').filter(|part| !part.is_empty()).map(fault).collect();
+        faults.map(Faults).ok_or_else(|| format!("{VARIABLE}={text} is not ACTION:PHASE:NUMBER,…"))
+    }
+
+    pub fn pass(&self, phase: Phase) -> Result<(), Trouble> {
+        for fault in self.0.iter().filter(|fault| fault.phase == phase && fault.left.get() > 0) {
+            fault.left.set(fault.left.get() - 1);
+            if fault.left.get() == 0 {
+                let why = format!("a test ordered it ({phase:?})");
+                match fault.action {
+                    Action::Abort => return Err(Trouble::abort(why)),
+                    Action::Doubt => return Err(Trouble::new(NextStep::StartAnew, Cause::Other, why)),
+                    Action::Kill => std::process::abort(),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Faults {
+    /// Passes a phase only where something happens in it.
+    pub fn pass_if(&self, happens: bool, phase: Phase) -> Result<(), Trouble> {
+        if happens { self.pass(phase) } else { Ok(()) }
+    }
+}
+
+fn fault(text: &str) -> Option<Fault> {
+    let mut parts = text.split(':');
+    let (action, phase, number) = (parts.next()?, parts.next()?, parts.next()?);
+    let action = match action {
+        "abort" => Action::Abort,
+        "doubt" => Action::Doubt,
+        "kill" => Action::Kill,
+        _ => return None,
+    };
+    let phase = match phase {
+        "gathered" => Phase::Gathered,
+        "built" => Phase::Built,
+        "begun" => Phase::Begun,
+        "sent" => Phase::Sent,
+        "positioned" => Phase::Positioned,
+        "flushed" => Phase::Flushed,
+        "committed" => Phase::Committed,
+        _ => return None,
+    };
+    Some(Fault { action, phase, left: Cell::new(u64::from_str(number).ok()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_strikes_at_its_number_and_once() {
+        let faults = Faults::parse("abort:sent:2,doubt:sent:3").expect("good");
+        let struck: Vec<Option<NextStep>> = (0..4).map(|_| faults.pass(Phase::Sent).err().map(|t| t.next)).collect();
+        assert_eq!(struck, [None, Some(NextStep::Abort), Some(NextStep::StartAnew), None]);
+        assert!(faults.pass(Phase::Begun).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_fault_is_said() {
+        assert!(Faults::parse("abort:nowhere:1").is_err());
+        assert!(Faults::parse("").expect("none").pass(Phase::Sent).is_ok());
+    }
+}

@@ -1,0 +1,223 @@
+//! Errors named by what to do next. An error kind exists here only because the worker acts differently on it.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+/// What the worker does after something failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// The same call again, on the same client.
+    Retry,
+    /// Abort the transaction, drop the tasks, restore them and go on from the committed positions.
+    Abort,
+    /// New clients with the same ids, then restore: what became of the last transaction is not known or not ours to say.
+    StartAnew,
+    /// A person has to change something.
+    Stop,
+}
+
+/// What the outside world looks like when it happened; decides how long it is waited out and what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// No broker answers, or not in time.
+    BrokerAway,
+    /// Another producer has our transactional id.
+    Fenced,
+    /// Another consumer has our group instance id.
+    InstanceTaken,
+    TooLarge,
+    Other,
+}
+
+/// A failure, its next step and a sentence about it. The sentence holds no mail content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Trouble {
+    pub next: NextStep,
+    pub cause: Cause,
+    pub why: String,
+}
+
+impl Trouble {
+    pub fn new(next: NextStep, cause: Cause, why: impl Into<String>) -> Trouble {
+        Trouble { next, cause, why: why.into() }
+    }
+
+    pub fn stop(why: impl Into<String>) -> Trouble {
+        Trouble::new(NextStep::Stop, Cause::Other, why)
+    }
+
+    pub fn abort(why: impl Into<String>) -> Trouble {
+        Trouble::new(NextStep::Abort, Cause::Other, why)
+    }
+
+    /// `doing` completes "could not …".
+    pub fn of(doing: &str, error: &KafkaError) -> Trouble {
+        let signs = Signs::of(error);
+        Trouble::new(signs.next_step(), signs.cause(), format!("could not {doing}: {error}{}", signs.advice()))
+    }
+
+    /// The same failure where nothing less than new clients helps.
+    pub fn for_new_clients(self) -> Trouble {
+        match self.next {
+            NextStep::Stop => self,
+            _ => Trouble { next: NextStep::StartAnew, ..self },
+        }
+    }
+
+    /// The same failure where the call is not tried again.
+    pub fn given_up(self) -> Trouble {
+        match self.next {
+            NextStep::Retry => Trouble { next: NextStep::StartAnew, ..self },
+            _ => self,
+        }
+    }
+}
+
+/// All that decides.
+struct Signs {
+    code: Option<Code>,
+    fatal: bool,
+    requires_abort: bool,
+    retriable: bool,
+}
+
+impl Signs {
+    fn of(error: &KafkaError) -> Signs {
+        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        let code = error.rdkafka_error_code();
+        match error {
+            KafkaError::Transaction(error) => Signs {
+                code,
+                fatal: error.is_fatal(),
+                requires_abort: error.txn_requires_abort(),
+                retriable: error.is_retriable(),
+            },
+            _ => Signs { code, fatal, requires_abort: false, retriable: false },
+        }
+    }
+
+    /// The order matters: a fatal error may also claim to require an abort.
+    fn next_step(&self) -> NextStep {
+        match self.code {
+            Some(code) if needs_a_person(code) => NextStep::Stop,
+            _ if self.fatal => NextStep::StartAnew,
+            _ if self.requires_abort => NextStep::Abort,
+            _ if self.retriable => NextStep::Retry,
+            Some(code) if is_away(code) => NextStep::Retry,
+            _ => NextStep::StartAnew,
+        }
+    }
+
+    fn cause(&self) -> Cause {
+        match self.code {
+            Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => Cause::Fenced,
+            Some(Code::FencedInstanceId) => Cause::InstanceTaken,
+            Some(Code::MessageSizeTooLarge) => Cause::TooLarge,
+            Some(code) if is_away(code) => Cause::BrokerAway,
+            _ => Cause::Other,
+        }
+    }
+
+    fn advice(&self) -> &'static str {
+        match self.code {
+            Some(
+                Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::TransactionalIdAuthorizationFailed,
+            ) => {
+                "; give this user READ and WRITE on the topics, READ on the group, and WRITE and DESCRIBE on the \
+                 transactional ids that begin with the group's name"
+            }
+            Some(Code::SaslAuthenticationFailed | Code::Authentication) => {
+                "; check the user and password under [kafka.client]"
+            }
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                "; `mailjournal topics create` makes what is missing"
+            }
+            Some(Code::FencedInstanceId) => {
+                "; another process runs with the same kafka.instance: give each its own, this one stops"
+            }
+            _ => "",
+        }
+    }
+}
+
+fn needs_a_person(code: Code) -> bool {
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::SaslAuthenticationFailed
+            | Code::Authentication
+            | Code::UnsupportedSASLMechanism
+            | Code::UnsupportedVersion
+            | Code::UnsupportedFeature
+            | Code::InvalidTransactionTimeout
+            | Code::InvalidSessionTimeout
+            | Code::InconsistentGroupProtocol
+            | Code::FencedInstanceId
+    )
+}
+
+fn is_away(code: Code) -> bool {
+    matches!(
+        code,
+        Code::AllBrokersDown
+            | Code::BrokerTransportFailure
+            | Code::BrokerNotAvailable
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::MessageTimedOut
+            | Code::RequestTimedOut
+            | Code::TimedOutQueue
+            | Code::WaitingForCoordinator
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotCoordinator
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::NetworkException
+            | Code::UnstableOffsetCommit
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(code: Code, fatal: bool, requires_abort: bool, retriable: bool, expect: (NextStep, Cause)) {
+        let signs = Signs { code: Some(code), fatal, requires_abort, retriable };
+        assert_eq!((signs.next_step(), signs.cause()), expect, "{code:?}");
+    }
+
+    #[test]
+    fn fatal_counts_before_abort_and_abort_before_retry() {
+        check(Code::ProducerFenced, true, true, true, (NextStep::StartAnew, Cause::Fenced));
+        check(Code::IllegalGeneration, false, true, true, (NextStep::Abort, Cause::Other));
+        check(Code::OperationTimedOut, false, false, true, (NextStep::Retry, Cause::BrokerAway));
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_stops_whatever_else_is_claimed() {
+        check(Code::TopicAuthorizationFailed, false, true, true, (NextStep::Stop, Cause::Other));
+        check(Code::FencedInstanceId, true, false, false, (NextStep::Stop, Cause::InstanceTaken));
+    }
+
+    #[test]
+    fn what_nobody_foresaw_starts_anew() {
+        check(Code::State, false, false, false, (NextStep::StartAnew, Cause::Other));
+        check(Code::MessageSizeTooLarge, false, true, false, (NextStep::Abort, Cause::TooLarge));
+    }
+
+    #[test]
+    fn a_broker_that_is_away_is_asked_again_until_given_up() {
+        let away = Trouble::of("read", &KafkaError::MetadataFetch(Code::BrokerTransportFailure));
+        assert_eq!((away.next, away.cause), (NextStep::Retry, Cause::BrokerAway));
+        assert_eq!(away.given_up().next, NextStep::StartAnew);
+    }
+}

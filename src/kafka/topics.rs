@@ -1,0 +1,371 @@
+//! The topics: making them, and finding out before a start what would hurt later.
+
+use std::{collections::BTreeMap, time::Duration, time::Instant};
+
+use rdkafka::{
+    admin::{
+        AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+        TopicReplication,
+    },
+    error::RDKafkaErrorCode,
+};
+
+use super::{
+    client::{self, Notes, Role, Sizes},
+    next_step::{Cause, NextStep, Trouble},
+};
+use crate::{
+    limits,
+    settings::{Settings, Topic},
+};
+
+/// `max.message.bytes` of the topics that `topics create` makes: a mail of 30 MB, and what is put around it.
+const MESSAGE_BYTES: usize = 40 * 1024 * 1024;
+
+/// Bytes of a value that its topic counts beside it: key, headers, and the batch around it.
+const FRAMING_BYTES: usize = 4 * 1024;
+
+/// How long input topics keep arrivals: two holidays. Strays and reports are read again when late evidence comes.
+const INPUT_RETENTION: Duration = Duration::from_secs(14 * 86_400);
+
+/// What a worker needs to know of the topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// N.
+    pub partitions: i32,
+    pub sizes: Sizes,
+    /// The largest value that the archive topic takes.
+    pub archive_bytes_max: usize,
+}
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// `run` refuses to start.
+    Wrong(String),
+    /// Works, but a person should know.
+    Note(String),
+}
+
+/// What a topic is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub partitions: i32,
+    pub replication: i32,
+    pub config: BTreeMap<String, String>,
+}
+
+impl Found {
+    fn number(&self, name: &str) -> Option<i64> {
+        self.config.get(name)?.parse().ok()
+    }
+
+    fn message_bytes(&self) -> usize {
+        self.number("max.message.bytes").and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(1024 * 1024)
+    }
+
+    fn has_policy(&self, policy: &str) -> bool {
+        self.config.get("cleanup.policy").is_some_and(|all| all.split(',').any(|one| one.trim() == policy))
+    }
+}
+
+/// The topics as they are, those that are missing left out.
+pub struct Inspection<'a> {
+    settings: &'a Settings,
+    pub brokers: usize,
+    pub topics: BTreeMap<Topic, Found>,
+}
+
+/// Asks the cluster, for at most `wait`.
+pub fn inspect(settings: &Settings, wait: Duration) -> Result<Inspection<'_>, Trouble> {
+    let admin = admin(settings)?;
+    let deadline = Instant::now() + wait;
+    let doing = "look at the topics";
+    let metadata = loop {
+        match admin.inner().fetch_metadata(None, wait.min(Duration::from_secs(5))) {
+            Ok(metadata) => break metadata,
+            Err(error) => {
+                let trouble = Trouble::of(doing, &error);
+                if trouble.next != NextStep::Retry || Instant::now() >= deadline {
+                    // Only a poll hands out what librdkafka has to say of its brokers; the admin client polls itself.
+                    let reason = admin.inner().context().last_error().unwrap_or(trouble.why);
+                    let why = format!(
+                        "no broker answers at {} ({reason}): is Kafka running, and is kafka.brokers right?",
+                        settings.kafka.brokers
+                    );
+                    return Err(Trouble::new(trouble.next, Cause::BrokerAway, why));
+                }
+            }
+        }
+    };
+    let mut topics = BTreeMap::new();
+    for topic in Topic::ALL {
+        let name = settings.topics.name(topic);
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == name) else { continue };
+        let partitions = i32::try_from(found.partitions().len()).unwrap_or(i32::MAX);
+        if found.error().is_some() || partitions == 0 {
+            continue;
+        }
+        let replication = found.partitions().iter().map(|one| one.replicas().len()).min().unwrap_or(0);
+        let replication = i32::try_from(replication).unwrap_or(i32::MAX);
+        topics.insert(topic, Found { partitions, replication, config: BTreeMap::new() });
+    }
+    describe(&admin, settings, &mut topics)?;
+    Ok(Inspection { settings, brokers: metadata.brokers().len(), topics })
+}
+
+fn admin(settings: &Settings) -> Result<AdminClient<Notes>, Trouble> {
+    let sizes = Sizes { message_max: 1 << 20, batch_max: 1 << 20 };
+    client::create(&client::config(&settings.kafka, Role::Admin, sizes))
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(limits::REACH_MAX)).operation_timeout(Some(limits::REACH_MAX))
+}
+
+/// rdkafka's admin calls are futures that any executor may wait for.
+fn wait_for<T>(future: impl Future<Output = rdkafka::error::KafkaResult<T>>, doing: &str) -> Result<T, Trouble> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| Trouble::stop(format!("could not {doing}: {error}")))?;
+    runtime.block_on(future).map_err(|error| Trouble::of(doing, &error))
+}
+
+/// Fills in each topic's configuration.
+fn describe(
+    admin: &AdminClient<Notes>,
+    settings: &Settings,
+    topics: &mut BTreeMap<Topic, Found>,
+) -> Result<(), Trouble> {
+    let resources: Vec<ResourceSpecifier<'_>> =
+        topics.keys().map(|topic| ResourceSpecifier::Topic(settings.topics.name(*topic))).collect();
+    if resources.is_empty() {
+        return Ok(());
+    }
+    let doing = "read the topics' configuration";
+    let answers = wait_for(admin.describe_configs(&resources, &options()), doing)?;
+    for answer in answers {
+        let ConfigResource { specifier, entries } =
+            answer.map_err(|code| Trouble::of(doing, &rdkafka::error::KafkaError::AdminOp(code)).given_up())?;
+        let OwnedResourceSpecifier::Topic(name) = specifier else { continue };
+        let topic = Topic::ALL.into_iter().find(|topic| settings.topics.name(*topic) == name);
+        let Some(found) = topic.and_then(|topic| topics.get_mut(&topic)) else { continue };
+        found.config = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
+    }
+    Ok(())
+}
+
+impl Inspection<'_> {
+    /// All that is wrong or worth knowing, each with what to do.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.find_missing(&mut findings);
+        self.find_unequal(&mut findings);
+        self.find_deleted(&mut findings);
+        self.find_sizes(&mut findings);
+        findings
+    }
+
+    /// What a worker needs; the sentences of all that is wrong otherwise.
+    pub fn layout(&self) -> Result<Layout, String> {
+        let findings = self.findings();
+        let wrong: Vec<&str> = findings
+            .iter()
+            .filter_map(|finding| match finding {
+                Finding::Wrong(text) => Some(text.as_str()),
+                Finding::Note(_) => None,
+            })
+            .collect();
+        if !wrong.is_empty() {
+            return Err(format!("the topics are not fit for a start:\n  {}", wrong.join("\n  ")));
+        }
+        let bytes = || self.topics.values().map(Found::message_bytes);
+        let message_max = bytes().max().unwrap_or(MESSAGE_BYTES).min(1_000_000_000);
+        // A batch is counted with its framing, and one that is larger than any topic takes is refused whole.
+        let batch_max = bytes().min().unwrap_or(MESSAGE_BYTES).saturating_sub(FRAMING_BYTES).clamp(1024, 1_000_000);
+        Ok(Layout {
+            partitions: self.topics[&Topic::Reports].partitions,
+            sizes: Sizes { message_max: message_max + FRAMING_BYTES, batch_max },
+            archive_bytes_max: self.topics[&Topic::Archive].message_bytes().saturating_sub(FRAMING_BYTES),
+        })
+    }
+
+    fn name(&self, topic: Topic) -> &str {
+        self.settings.topics.name(topic)
+    }
+
+    fn find_missing(&self, findings: &mut Vec<Finding>) {
+        for topic in Topic::ALL.into_iter().filter(|topic| !self.topics.contains_key(topic)) {
+            let name = self.name(topic);
+            findings.push(Finding::Wrong(format!("{name} is missing: `mailjournal topics create` makes it")));
+        }
+        let too_few = self.topics.iter().filter(|(_, found)| found.replication < 2 && self.brokers > 1);
+        for (topic, found) in too_few {
+            findings.push(Finding::Note(format!(
+                "{} has {} copy a partition: one lost broker loses it",
+                self.name(*topic),
+                found.replication
+            )));
+        }
+    }
+
+    fn find_unequal(&self, findings: &mut Vec<Finding>) {
+        let Some(reports) = self.topics.get(&Topic::Reports) else { return };
+        let alike = self.topics.iter().filter(|(topic, _)| topic.is_partitioned_alike());
+        for (topic, found) in alike.filter(|(_, found)| found.partitions != reports.partitions) {
+            findings.push(Finding::Wrong(format!(
+                "{} has {} partitions and {} has {}: they must be equal, because a message's home is one number in all \
+                 of them. With nothing running, add partitions to the smaller one",
+                self.name(*topic),
+                found.partitions,
+                self.name(Topic::Reports),
+                reports.partitions
+            )));
+        }
+    }
+
+    /// Topics that would lose what is still needed.
+    fn find_deleted(&self, findings: &mut Vec<Finding>) {
+        if let Some(drafts) = self.topics.get(&Topic::Drafts) {
+            if !drafts.has_policy("compact") || drafts.has_policy("delete") {
+                let policy = drafts.config.get("cleanup.policy").map_or("unknown", String::as_str);
+                findings.push(Finding::Wrong(format!(
+                    "{} has cleanup.policy={policy}: it must be compact and nothing else, or drafts are lost. Set it with \
+                     kafka-configs",
+                    self.name(Topic::Drafts)
+                )));
+            }
+        }
+        let patience = self.settings.timing.patience;
+        for topic in [Topic::Reports, Topic::Envelopes, Topic::Strays] {
+            let Some(found) = self.topics.get(&topic) else { continue };
+            let name = self.name(topic);
+            if found.has_policy("compact") {
+                findings.push(Finding::Wrong(format!(
+                    "{name} is compacted: reports of one message have one key, and all but the last would be lost. Set \
+                     its cleanup.policy to delete"
+                )));
+            }
+            let retention = found.number("retention.ms").and_then(|millis| u64::try_from(millis).ok());
+            if let Some(retention) = retention.map(Duration::from_millis).filter(|retention| *retention < patience) {
+                findings.push(Finding::Wrong(format!(
+                    "{name} keeps arrivals for {} s and correlate.patience is {} s: originals would be gone before their \
+                     record is published. Raise its retention.ms or lower correlate.patience",
+                    retention.as_secs(),
+                    patience.as_secs()
+                )));
+            }
+        }
+    }
+
+    /// Topics that take less than what must go into them.
+    fn find_sizes(&self, findings: &mut Vec<Finding>) {
+        let inputs = [Topic::Reports, Topic::Envelopes].into_iter().filter_map(|topic| self.topics.get(&topic));
+        let Some(needed) = inputs.map(Found::message_bytes).max() else { return };
+        for (topic, found) in &self.topics {
+            let bytes = found.message_bytes();
+            if bytes >= needed {
+                continue;
+            }
+            let name = self.name(*topic);
+            match topic {
+                Topic::Strays | Topic::Drafts | Topic::Rejected => findings.push(Finding::Wrong(format!(
+                    "{name} takes {bytes} bytes and the inputs {needed}: an arrival that does not fit would stop the \
+                     stream. Raise its max.message.bytes to {needed}"
+                ))),
+                Topic::Archive => findings.push(Finding::Note(format!(
+                    "{name} takes {bytes} bytes and the inputs {needed}: originals that do not fit go by reference"
+                ))),
+                Topic::Ndr | Topic::Activity | Topic::Ledger => findings.push(Finding::Note(format!(
+                    "{name} takes {bytes} bytes and the inputs {needed}: raise its max.message.bytes to {needed} if \
+                     mails with very many recipients come"
+                ))),
+                Topic::Reports | Topic::Envelopes => {}
+            }
+        }
+    }
+}
+
+/// The layout, or why `run` does not start. Notes are logged.
+pub(super) fn layout_or_refusal(settings: &Settings) -> Result<Layout, String> {
+    let inspection = inspect(settings, limits::REACH_MAX).map_err(|trouble| trouble.why)?;
+    let layout = inspection.layout()?;
+    for finding in inspection.findings() {
+        if let Finding::Note(text) = finding {
+            tracing::warn!("{text}");
+        }
+    }
+    Ok(layout)
+}
+
+/// Makes the topics that are missing. Returns a sentence for each thing done.
+pub fn create(settings: &Settings, partitions: Option<i32>) -> Result<Vec<String>, String> {
+    let inspection = inspect(settings, limits::REACH_MAX).map_err(|trouble| trouble.why)?;
+    let mut said = Vec::new();
+    // What is there decides how many partitions the rest gets, unless a person says otherwise.
+    let there = Topic::ALL.iter().filter(|topic| topic.is_partitioned_alike());
+    let there = there.filter_map(|topic| inspection.topics.get(topic)).map(|found| found.partitions).next();
+    let partitions = partitions.or(there).unwrap_or(settings.topics.partitions);
+    let brokers = i32::try_from(inspection.brokers).unwrap_or(i32::MAX).max(1);
+    let replication = settings.topics.replication.min(brokers);
+
+    let missing: Vec<Topic> = Topic::ALL.into_iter().filter(|topic| !inspection.topics.contains_key(topic)).collect();
+    if replication < settings.topics.replication && !missing.is_empty() {
+        said.push(format!(
+            "the cluster has {brokers} broker(s): {replication} instead of {} copies of each partition",
+            settings.topics.replication
+        ));
+    }
+    let configs: Vec<(&str, Vec<(&str, String)>)> = missing
+        .iter()
+        .map(|topic| (settings.topics.name(*topic), wanted_config(*topic, settings, replication)))
+        .collect();
+    let new: Vec<NewTopic<'_>> = configs
+        .iter()
+        .map(|(name, config)| {
+            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
+            config.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+        })
+        .collect();
+    if new.is_empty() {
+        said.push("every topic is there".to_owned());
+        return Ok(said);
+    }
+    let admin = admin(settings).map_err(|trouble| trouble.why)?;
+    let answers = wait_for(admin.create_topics(&new, &options()), "create topics").map_err(|trouble| trouble.why)?;
+    for answer in answers {
+        match answer {
+            Ok(name) => said.push(format!("{name}: created, {partitions} partitions")),
+            Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => {
+                said.push(format!("{name}: someone else just created it"))
+            }
+            Err((name, code)) => return Err(format!("{name} could not be created: {code}")),
+        }
+    }
+    Ok(said)
+}
+
+fn wanted_config(topic: Topic, settings: &Settings, replication: i32) -> Vec<(&'static str, String)> {
+    let mut config = vec![("max.message.bytes", MESSAGE_BYTES.to_string())];
+    if replication >= 3 {
+        config.push(("min.insync.replicas", "2".to_owned()));
+    }
+    match topic {
+        Topic::Drafts => {
+            config.push(("cleanup.policy", "compact".to_owned()));
+            // Restores read the whole log, so it is cleaned early and in small pieces.
+            config.push(("segment.bytes", (128 * 1024 * 1024).to_string()));
+            config.push(("min.cleanable.dirty.ratio", "0.2".to_owned()));
+        }
+        Topic::Reports | Topic::Envelopes | Topic::Strays => {
+            let retention = INPUT_RETENTION.max(settings.timing.patience * 2);
+            config.push(("cleanup.policy", "delete".to_owned()));
+            config.push(("retention.ms", retention.as_millis().to_string()));
+        }
+        // What is published is never deleted unless a person says so.
+        Topic::Archive | Topic::Ndr | Topic::Activity | Topic::Ledger | Topic::Rejected => {
+            config.push(("cleanup.policy", "delete".to_owned()));
+            config.push(("retention.ms", "-1".to_owned()));
+        }
+    }
+    config
+}
