@@ -58,7 +58,10 @@ fn killed_at_many_moments_it_ends_in_the_same_output() {
     let last = ended(program(&arguments("in", "out")).current_dir(folder.path()));
     assert_eq!(last.code, Some(0), "{}", last.err);
     assert!(last.out.contains("The ledger adds up"), "{}", last.out);
-    assert!(tree(&folder.path().join("out")) == tree(&folder.path().join("whole")), "after {KILLS} kills the output differs");
+    assert!(
+        tree(&folder.path().join("out")) == tree(&folder.path().join("whole")),
+        "after {KILLS} kills the output differs"
+    );
     println!("{kills_midway} of {KILLS} kills came after a commit that had read something");
 }
 
@@ -74,7 +77,11 @@ fn a_disk_that_is_full_is_told_and_leaves_the_last_good_state() {
     limited.arg("-c").arg("trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"").arg(binary).args(arguments("in", "out"));
     let stopped = ended(limited.current_dir(folder.path()));
     assert_eq!(stopped.code, Some(1), "{}", stopped.err);
-    assert!(stopped.err.contains("error: cannot write out/") && stopped.err.contains("run the same command again"), "{}", stopped.err);
+    assert!(
+        stopped.err.contains("error: cannot write out/") && stopped.err.contains("run the same command again"),
+        "{}",
+        stopped.err
+    );
     assert_eq!(ended(program(&arguments("in", "out")).current_dir(folder.path())).code, Some(0));
     assert!(tree(&folder.path().join("out")) == tree(&folder.path().join("whole")));
 }
