@@ -104,7 +104,7 @@ pub fn collate(
         report,
     };
     run.writer.commit.summary.skipped = run.reader.index.skipped;
-    run.to_the_end()?;
+    run.run_to_the_end()?;
     run.writer.finish(run.cursor, run.now)
 }
 
@@ -172,7 +172,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn to_the_end(&mut self) -> Result<(), FilesError> {
+    fn run_to_the_end(&mut self) -> Result<(), FilesError> {
         while let Some(floor) = self.reader.index.floor(self.cursor) {
             self.run_time(floor)?;
             let batch = self.next_batch(floor)?;
