@@ -4,3 +4,12 @@
 mod support;
 
 mod broker;
+mod stream;
+
+mod aborted_turns;
+mod broker_away;
+mod odd_arrivals;
+mod stops_and_kills;
+mod two_instances;
+mod two_shells_agree;
+mod visible_together;

@@ -1,0 +1,44 @@
+//! A broker that goes away for a while is waited for.
+
+use std::{thread::sleep, time::Duration};
+
+use crate::{
+    stream::{self, BOUND, Stream},
+    support::{broker::Broker, wait_until},
+};
+
+#[test]
+fn a_broker_stopped_and_started_in_mid_load_costs_only_time() {
+    let mut broker = Broker::start();
+    let stream = Stream::new(&broker.address, "away", 3);
+    let arrivals = stream::arrivals(12, 300);
+    let (first, second) = arrivals.split_at(arrivals.len() / 2);
+    let instance = stream.start("a");
+    stream.give(first, true);
+    stream.wait_rows(first.len() / 4);
+    broker.stop();
+    wait_until("that it is not ready", BOUND, || instance.page("/health/ready").0 == 503);
+    assert_eq!(instance.page("/health/live").0, 200);
+    sleep(Duration::from_secs(3));
+    broker.restart();
+    stream.give(second, false);
+    stream.expect(&arrivals);
+    instance.wait_ready();
+
+    broker.kill();
+    sleep(Duration::from_secs(1));
+    broker.restart();
+    stream.expect(&arrivals);
+    let (status, _) = instance.terminate();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn without_a_broker_it_says_so_in_time() {
+    let broker = Broker::start();
+    let stream = Stream::new(&broker.address, "nobody", 1);
+    drop(broker);
+    let mut instance = stream.start("a");
+    assert_eq!(instance.wait_end().code(), Some(1));
+    assert!(instance.log().contains("kafka.brokers"), "{}", instance.log());
+}
