@@ -47,7 +47,7 @@ impl Run {
         }
         let health = Arc::new(Health::default());
         let address = pages::serve(settings.telemetry.listen, health.clone()).map_err(Failure::Failed)?;
-        tracing::info!(%address, instance = settings.kafka.instance, group = settings.kafka.group, "telemetry is served");
+        tracing::info!(listen = %settings.telemetry.listen, instance = settings.kafka.instance, group = settings.kafka.group, "telemetry is served");
         work(settings, health, faults, stop).map_err(Failure::Failed)
     }
 }

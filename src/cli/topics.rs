@@ -21,12 +21,14 @@ pub struct Topics {
 #[derive(clap::Subcommand)]
 enum What {
     /// Creates what is missing; topics that are there stay as they are.
+    #[command(after_help = "Examples:\n  mailjournal topics create\n  mailjournal topics create --partitions 12")]
     Create {
         /// Partitions of each topic, instead of topics.partitions.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=limits::PARTITIONS_MAX as i64))]
         partitions: Option<i32>,
     },
     /// Says what is wrong with the topics, and what to do.
+    #[command(after_help = "Examples:\n  mailjournal topics check\n  MAILJOURNAL_KAFKA_BROKERS=kafka:9092 mailjournal topics check")]
     Check,
 }
 

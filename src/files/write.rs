@@ -288,11 +288,24 @@ fn commit_path(folder: &Path) -> PathBuf {
     state_folder(folder).join("commit.json")
 }
 
+/// How often, and how far apart, the lock is tried before another collate is believed to hold it.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// A lock that ends with the process, however it ends.
 fn lock(folder: &Path, state: &Path) -> Result<File, FilesError> {
     let path = state.join("lock");
     let file = File::create(&path).map_err(|error| super::disk::cannot_write(&path, &error))?;
-    match file.try_lock() {
+    // A child that this process is just starting holds a copy of every open file until it runs its own program.
+    let mut tries = (0..LOCK_TRIES).map(|_| file.try_lock());
+    let taken = tries.find(|taken| {
+        let held = matches!(taken, Err(TryLockError::WouldBlock));
+        if held {
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        !held
+    });
+    match taken.unwrap_or(Err(TryLockError::WouldBlock)) {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(FilesError::Failed(format!(
             "another collate is writing {}: wait until it has ended, or name another --out",

@@ -93,7 +93,7 @@ impl Worker<'_> {
         let Ok(members) = members(&self.member, &self.settings.kafka.group) else { return };
         for instance in others.into_iter().filter(|name| !members.contains(*name)) {
             match writer::fence(&self.settings.kafka, instance, self.sizes) {
-                Ok(()) => tracing::info!(instance, "took over from an instance that is gone"),
+                Ok(()) => tracing::info!(instance, "took the place of an instance that is gone"),
                 Err(trouble) => tracing::warn!(instance, %trouble, "its open transaction, if any, has to time out"),
             }
         }
