@@ -273,10 +273,6 @@ impl Instance {
     pub fn wait_end(&mut self) -> ExitStatus {
         wait_for("the end of mailjournal", BOUND, || self.child.try_wait().expect("a child"))
     }
-
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("a child").is_some()
-    }
 }
 
 impl Drop for Instance {
