@@ -30,6 +30,9 @@ pub struct Collate {
     /// it the bytes are taken as they lie, since no mbox tells its dialect.
     #[arg(long)]
     mboxrd: bool,
+    /// Commit after so many arrivals: fewer lose less work to a kill, more run faster.
+    #[arg(long, value_name = "N", default_value_t = CollateOptions::default().commit_arrivals_max)]
+    commit_every: u64,
 }
 
 const EXAMPLES: &str = "\
@@ -47,6 +50,7 @@ impl Collate {
             timing: settings.timing,
             archive_format: settings.archive_format,
             mboxrd: self.mboxrd,
+            commit_arrivals_max: self.commit_every,
             ..CollateOptions::default()
         };
         let mut teller = Teller::new();

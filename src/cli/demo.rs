@@ -38,7 +38,7 @@ Examples:
   mailjournal demo --out /tmp/demo --seed 7";
 
 /// A seed whose mail shows a nested list that two other servers expand.
-const SEED: u64 = 20;
+const SEED: u64 = 52;
 
 /// Says that a folder is a demo's own, to be replaced by the next.
 const MARKER: &str = ".mailjournal-demo";

@@ -6,7 +6,7 @@
 
 mod collate;
 mod config;
-mod demo;
+pub mod demo;
 mod report;
 
 #[cfg(feature = "kafka")]
@@ -47,7 +47,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  mailjournal demo                                a small organisation's mail, without a server
+  mailjournal demo                                a small organisation's mail, and what becomes of it
   mailjournal collate mails/ --out records        folders, mbox files and Maildirs of mails, without Kafka
   mailjournal config check                        are the settings right?
   mailjournal --config mailjournal.toml run       with a settings file

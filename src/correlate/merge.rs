@@ -163,12 +163,12 @@ pub fn merge(id: &RecordRef, pieces: &[&Piece], reused: bool, names: &TopicNames
     record.network_message_ids = network_ids.collect::<BTreeSet<_>>().into_iter().collect();
     record.sender = senders.first().cloned();
     record.on_behalf_of = first(pieces, |piece| piece.evidence.on_behalf_of.clone());
-    (record.from, record.subject) = originals.from_and_subject(pieces);
+    (record.from, record.subject) = originals.told(pieces);
     record.flags = flags(id, pieces, reused, has_envelope, senders.len() > 1, &recipients, &originals);
     record.recipients = recipients;
     record.unresolved = unresolved(&groups);
     record.groups = groups.0.into_values().map(group).collect();
-    record.journals = journals.into_iter().map(journal).collect();
+    record.journals = journals.into_iter().map(|address| journal(address)).collect();
     record.evidence = pieces.iter().map(|piece| entry(piece, names)).collect();
     record.first_evidence_at = pieces.iter().map(|piece| piece.seen.at.0).min().unwrap_or_default();
     record.last_evidence_at = pieces.iter().map(|piece| piece.seen.at.0).max().unwrap_or_default();
@@ -230,8 +230,8 @@ fn unresolved(groups: &Groups) -> Vec<String> {
     unresolved.map(|(_, facts)| facts.address.clone()).collect()
 }
 
-fn journal(address: &String) -> Journal {
-    Journal { address: address.clone(), rule: None, format: None, ndr_to: None }
+fn journal(address: &str) -> Journal {
+    Journal { address: address.to_owned(), rule: None, format: None, ndr_to: None }
 }
 
 fn entry(piece: &Piece, names: &TopicNames) -> EvidenceEntry {
@@ -393,7 +393,7 @@ impl Originals {
     }
 
     /// The original's own From and Subject; without one, the Subject that the envelope tells.
-    fn from_and_subject(&self, pieces: &[&Piece]) -> (Vec<String>, Option<String>) {
+    fn told(&self, pieces: &[&Piece]) -> (Vec<String>, Option<String>) {
         let told = self.0.first().map(|original| {
             let (piece, number) = original.told_by;
             &pieces[piece].evidence.originals[number]

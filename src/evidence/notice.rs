@@ -18,7 +18,6 @@ use crate::{
 
 /// What a notice says, and whether the mail that it returns is a journal report.
 pub(super) struct Read {
-    pub form: Form,
     pub notice: Notice,
     pub returns_report: bool,
 }
@@ -62,7 +61,7 @@ const RETURNED: &[&str] = &[
 /// Headers that only bounces have: Exchange 2007 and later, Exim, Exchange 5.5 to 2003.
 const BOUNCE_HEADERS: &[&str] = &["X-MS-Exchange-Message-Is-Ndr", "X-Failed-Recipients", "X-MS-Embedded-Report"];
 
-/// `MAILER-DAEMON` writes nothing but bounces; `postmaster` is a person too, unless the sender is null.
+/// `MAILER-DAEMON` writes nothing but bounces; `postmaster`, or a subject such as a bounce's, counts with a null sender.
 fn is_from_mail_system(head: &Head) -> bool {
     let from = head.get("From").unwrap_or_default();
     let local_part = |name: &str| {
@@ -70,8 +69,23 @@ fn is_from_mail_system(head: &Head) -> bool {
             .iter()
             .any(|mailbox| mailbox.address.text.split('@').next().is_some_and(|local| local.eq_ignore_ascii_case(name)))
     };
-    local_part("mailer-daemon") || (local_part("postmaster") && has_null_sender(head))
+    let is_bounce_like = || {
+        let subject = head.decoded("Subject").unwrap_or_default().to_lowercase();
+        local_part("postmaster") || BOUNCE_SUBJECTS.iter().any(|words| subject.starts_with(words))
+    };
+    local_part("mailer-daemon") || (has_null_sender(head) && is_bounce_like())
 }
+
+/// How the subjects of bounces begin, in lower case.
+const BOUNCE_SUBJECTS: &[&str] = &[
+    "undeliver",
+    "mail delivery fail",
+    "delivery status notification",
+    "delivery fail",
+    "returned mail",
+    "failure notice",
+    "non-delivery",
+];
 
 fn has_null_sender(head: &Head) -> bool {
     head.get("Return-Path").is_some_and(|path| path.trim_ascii() == b"<>")
@@ -105,7 +119,7 @@ pub(super) fn read(form: Form, bytes: &[u8], head: &Head, leaves: &Leaves) -> Re
     notice.about_guard = Guard::of_head(&returned_head);
     let about = about(head, &returned_head, original_message_id, || scan_text(bytes, leaves));
     (notice.about, notice.found_by) = about.map_or((None, None), |(id, by)| (Some(id), Some(by)));
-    Read { form, notice, returns_report: signals::is_report_head(&returned_head) }
+    Read { notice, returns_report: signals::is_report_head(&returned_head) }
 }
 
 fn is_returned(leaf: &Leaf) -> bool {

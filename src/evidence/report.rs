@@ -34,9 +34,8 @@ pub(super) fn read(id: Digest, mail: &Mail) -> Found {
         return understand(id, mail, form).map_or(Found::NotUnderstood, |read| Found::Report(Box::new(read)));
     }
     match wrapped(id, mail) {
-        Some(read) => Found::Report(Box::new(read)),
-        None if signs > 0 || has_shape => Found::NotUnderstood,
-        None => Found::Nothing,
+        Found::Nothing if signs > 0 || has_shape => Found::NotUnderstood,
+        found => found,
     }
 }
 
@@ -56,13 +55,10 @@ const SHAPE_BYTES: usize = 256;
 /// A report that another mail carries. Told from a person's mail that forwards one: the wrapper says nothing of its own
 /// (no text but white space), or is a machine's (`Auto-Submitted: auto-generated`), or marks the attachment as the mail
 /// that it wrapped. And the attachment has a report's marker and reads as one. Anything else is a mail about a report.
-fn wrapped(id: Digest, mail: &Mail) -> Option<Evidence> {
+fn wrapped(id: Digest, mail: &Mail) -> Found {
     let mut attached = mail.leaves.leaves.iter().filter(|leaf| leaf.is_mail());
-    let (leaf, None) = (attached.next()?, attached.next()) else { return None };
-    if leaf.encoding != Encoding::Identity {
-        return None;
-    }
-    let form = signals::marked_form(&Head::read(&mail.bytes[leaf.body.clone()]))?;
+    let (Some(leaf), None) = (attached.next(), attached.next()) else { return Found::Nothing };
+    let body = &mail.bytes[leaf.body.clone()];
     let is_wrapper = leaf.kind.param("x-spam-type").is_some_and(|kind| kind == b"original")
         || mail
             .head
@@ -70,13 +66,19 @@ fn wrapped(id: Digest, mail: &Mail) -> Option<Evidence> {
             .is_some_and(|value| value.to_ascii_lowercase().starts_with(b"auto-generated"))
         || mail.leaves.leaves.iter().all(|other| other.is_mail() || is_empty_text(mail.bytes, other));
     if !is_wrapper {
-        return None;
+        return Found::Nothing;
+    }
+    let Some(form) = signals::marked_form(&Head::read(&leaf.encoding.decode(body))) else { return Found::Nothing };
+    // A span of the arrival cannot name an original within an encoded report.
+    if leaf.encoding != Encoding::Identity {
+        return Found::NotUnderstood;
     }
     let inner = Mail::read(mail.bytes, leaf.body.clone());
-    let mut read = understand(id, &inner, form).filter(|read| !read.flags.contains(&Flag::EnvelopeUnparsed))?;
+    let read = understand(id, &inner, form).filter(|read| !read.flags.contains(&Flag::EnvelopeUnparsed));
+    let Some(mut read) = read else { return Found::NotUnderstood };
     read.form = Form::WrappedReport;
     read.server = read.server.or_else(|| first_server(&mail.head));
-    Some(read)
+    Found::Report(Box::new(read))
 }
 
 fn is_empty_text(bytes: &[u8], leaf: &Leaf) -> bool {

@@ -15,7 +15,7 @@ use crate::{
     correlate::{Rules, Timing, TopicNames},
     evidence::Rejection,
     record::{Disposition, LedgerRow},
-    turn::{self, ArchiveFormat, Encoding, Order, Outgoing, Tasks, TurnOutput, TurnRules, publish},
+    turn::{self, ArchiveFormat, Encoding, Outgoing, Tasks, TurnOutput, TurnRules, publish},
 };
 
 /// How to collate.
@@ -104,7 +104,7 @@ pub fn collate(
         report,
     };
     run.writer.commit.summary.skipped = run.reader.index.skipped;
-    run.to_the_end()?;
+    run.run_to_the_end()?;
     run.writer.finish(run.cursor, run.now)
 }
 
@@ -122,7 +122,6 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
             carry_again: options.archive_format == ArchiveFormat::Report,
         },
         partitions: 1,
-        order: Order::ByTime,
         encoding: Encoding::Json,
         archive_format: options.archive_format,
         recent_bytes_max: RECENT_BYTES_MAX,
@@ -173,7 +172,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn to_the_end(&mut self) -> Result<(), FilesError> {
+    fn run_to_the_end(&mut self) -> Result<(), FilesError> {
         while let Some(floor) = self.reader.index.floor(self.cursor) {
             self.run_time(floor)?;
             let batch = self.next_batch(floor)?;

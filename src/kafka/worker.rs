@@ -33,7 +33,7 @@ use crate::{
     limits,
     settings::Settings,
     telemetry::{self, Health},
-    turn::{Encoding, Order, Progress, Tasks, TurnOutput, TurnRules},
+    turn::{Encoding, Progress, Tasks, TurnOutput, TurnRules},
 };
 
 /// Time passes for drafts that are to be forgotten too: an idle instance turns this often.
@@ -434,7 +434,6 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
             carry_again: settings.archive_format == crate::turn::ArchiveFormat::Report,
         },
         partitions: layout.partitions,
-        order: Order::PerPartition,
         encoding: Encoding::Avro,
         archive_format: settings.archive_format,
         recent_bytes_max: settings.turn.recent_bytes_max,

@@ -6,7 +6,7 @@ use mail_parser::DateTime;
 
 use super::{
     decode::{decode_words, text_of},
-    lines::{Lines, is_space},
+    lines::{Line, Lines, is_space},
 };
 use crate::{arrival::Timestamp, limits};
 
@@ -47,12 +47,15 @@ impl<'a> Head<'a> {
         let mut open: Option<(usize, usize)> = None;
         let mut value_end = 0;
         let mut at_first = true;
-        for line in Lines::new(bytes) {
+        for mut line in Lines::new(bytes) {
+            if line.start == 0 && line.text.starts_with(BYTE_ORDER_MARK) {
+                line = Line { text: &line.text[3..], start: 3, ..line };
+            }
             if line.text.is_empty() {
                 head.body_at = line.next;
                 break;
             }
-            if line.start == 0 && is_mbox_line(line.text) {
+            if at_first && is_mbox_line(line.text) {
                 continue;
             }
             if is_space(line.text[0]) && !at_first {
@@ -142,6 +145,9 @@ pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     Lines::new(value).for_each(|line| unfolded.extend_from_slice(line.text));
     Cow::Owned(unfolded)
 }
+
+/// What Windows editors put before a text that they save.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The colon behind a field name (RFC 5322 §3.6.8; white space before it is obsolete but met).
 fn colon_of(line: &[u8]) -> Option<usize> {

@@ -38,14 +38,16 @@ impl fmt::Display for Key {
 }
 
 /// The key of a Message-ID as found (contract §1): unfolded and trimmed, the first `<…>` in it, else the bare token in
-/// angle brackets; case kept. None where nothing is left, or more than [`limits::MESSAGE_ID_BYTES_MAX`] octets are.
+/// angle brackets, comments before it dropped; case kept. None where nothing is left, or more than [`limits::MESSAGE_ID_BYTES_MAX`] octets are.
 pub fn message_id_key(text: &str) -> Option<Key> {
     let value = unfold(text.as_bytes());
     let id = match bracketed(&value) {
         Some(id) => Cow::Borrowed(id),
         None => {
+            let value = super::parts::skip_comments(&value);
             let token = value.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
             let token = token.strip_prefix(b"<").unwrap_or(token);
+            let token = token.strip_suffix(b">").unwrap_or(token);
             (!token.is_empty()).then(|| Cow::Owned([b"<", token, b">"].concat()))?
         }
     };

@@ -107,7 +107,8 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-fn skip_comments(mut value: &[u8]) -> &[u8] {
+/// Drops white space and comments (RFC 5322 §3.2.2) from the start of a value.
+pub(super) fn skip_comments(mut value: &[u8]) -> &[u8] {
     loop {
         value = value.trim_ascii_start();
         let Some(b'(') = value.first() else { return value };

@@ -10,6 +10,7 @@ pub mod people;
 pub mod random;
 pub mod report;
 pub mod text;
+mod oddity;
 mod story;
 mod truth;
 
@@ -18,7 +19,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 
 pub use crate::evidence::envelope_event::EnvelopeEvent;
-pub use story::Oddity;
+pub use oddity::Oddity;
 pub use truth::{TrueRecipient, Truth};
 
 use crate::arrival::Timestamp;
@@ -59,7 +60,7 @@ impl Options {
             start: Timestamp(1_772_438_400_000),
             interval: Duration::from_millis(500),
             original_bytes_mean: 11_000,
-            oddities: story::USUAL.to_vec(),
+            oddities: oddity::USUAL.to_vec(),
             showcase: false,
             variants_per_mille: 250,
             fork_at: 1000,
@@ -69,7 +70,7 @@ impl Options {
     /// What `mailjournal demo` shows: every oddity once, a message every twenty seconds.
     pub fn showcase(seed: u64) -> Options {
         Options {
-            messages: story::CAST.len(),
+            messages: oddity::CAST.len(),
             interval: Duration::from_secs(20),
             original_bytes_mean: 4_000,
             oddities: Vec::new(),

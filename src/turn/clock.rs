@@ -4,19 +4,9 @@
 
 use crate::arrival::{Input, Timestamp};
 
-/// How the inputs of a task are handed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Each partition in its own order, as from Kafka.
-    PerPartition,
-    /// All inputs together in order of time, as from files: the latest arrival is the time.
-    ByTime,
-}
-
 /// The clock of one task.
 #[derive(Debug)]
 pub struct TaskClock {
-    order: Order,
     /// In the order of [`Input`].
     inputs: [InputClock; 3],
 }
@@ -28,11 +18,13 @@ struct InputClock {
     at_end: bool,
 }
 
-impl TaskClock {
-    pub fn new(order: Order) -> TaskClock {
-        TaskClock { order, inputs: [InputClock { highest: None, at_end: false }; 3] }
+impl Default for TaskClock {
+    fn default() -> TaskClock {
+        TaskClock { inputs: [InputClock { highest: None, at_end: false }; 3] }
     }
+}
 
+impl TaskClock {
     /// An arrival of this time came from the input; one ahead of the wall clock counts as now.
     pub fn arrival(&mut self, input: Input, at: Timestamp, wall: Timestamp) {
         let clock = &mut self.inputs[input as usize];
@@ -46,16 +38,8 @@ impl TaskClock {
 
     /// The task's time; none while an input has told nothing, and so nothing may close.
     pub fn now(&self, wall: Timestamp) -> Option<Timestamp> {
-        if self.inputs.iter().all(|input| input.at_end) {
-            return Some(wall);
-        }
-        match self.order {
-            Order::ByTime => self.inputs.iter().filter_map(|input| input.highest).max(),
-            Order::PerPartition => {
-                let time = |input: &InputClock| if input.at_end { Some(wall) } else { input.highest };
-                self.inputs.iter().map(time).min().flatten()
-            }
-        }
+        let time = |input: &InputClock| if input.at_end { Some(wall) } else { input.highest };
+        self.inputs.iter().map(time).min().flatten()
     }
 }
 
@@ -66,8 +50,8 @@ mod tests {
 
     const WALL: Timestamp = Timestamp(1_000);
 
-    fn check(order: Order, arrivals: &[(Input, i64)], at_end: &[Input], expect: Option<i64>) {
-        let mut clock = TaskClock::new(order);
+    fn check(arrivals: &[(Input, i64)], at_end: &[Input], expect: Option<i64>) {
+        let mut clock = TaskClock::default();
         for (input, at) in arrivals {
             clock.arrival(*input, Timestamp(*at), WALL);
         }
@@ -79,27 +63,20 @@ mod tests {
 
     #[test]
     fn a_backlog_holds_the_time_back_whichever_topic_is_read_first() {
-        let per_partition = |arrivals, at_end, expect| check(Order::PerPartition, arrivals, at_end, expect);
-        per_partition(&[(Reports, 500)], &[], None);
-        per_partition(&[(Reports, 500)], &[Envelopes, Strays], Some(500));
-        per_partition(&[(Reports, 500), (Envelopes, 300)], &[Strays], Some(300));
-        per_partition(&[(Reports, 500), (Reports, 400)], &[Envelopes, Strays], Some(500));
+        check(&[(Reports, 500)], &[], None);
+        check(&[(Reports, 500)], &[Envelopes, Strays], Some(500));
+        check(&[(Reports, 500), (Envelopes, 300)], &[Strays], Some(300));
+        check(&[(Reports, 500), (Reports, 400)], &[Envelopes, Strays], Some(500));
     }
 
     #[test]
     fn an_idle_partition_has_the_wall_clock() {
-        check(Order::PerPartition, &[], &[Reports, Envelopes, Strays], Some(1_000));
-        check(Order::PerPartition, &[(Reports, 5)], &[Reports, Envelopes, Strays], Some(1_000));
+        check(&[], &[Reports, Envelopes, Strays], Some(1_000));
+        check(&[(Reports, 5)], &[Reports, Envelopes, Strays], Some(1_000));
     }
 
     #[test]
     fn an_arrival_from_the_future_counts_as_now() {
-        check(Order::PerPartition, &[(Reports, 5_000)], &[Envelopes, Strays], Some(1_000));
-    }
-
-    #[test]
-    fn inputs_in_order_of_time_share_one_time() {
-        check(Order::ByTime, &[(Reports, 500), (Envelopes, 300)], &[], Some(500));
-        check(Order::ByTime, &[], &[], None);
+        check(&[(Reports, 5_000)], &[Envelopes, Strays], Some(1_000));
     }
 }

@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rayon::prelude::*;
 
-pub use clock::Order;
 use publish::Publisher;
 use recent::Recent;
 pub use task::RestoreError;
@@ -93,7 +92,6 @@ pub struct TurnRules {
     pub rules: Rules,
     /// N, of all input topics; at least 1.
     pub partitions: i32,
-    pub order: Order,
     pub encoding: Encoding,
     pub archive_format: ArchiveFormat,
     /// Bytes of recent arrivals to keep at hand for records that close soon.

@@ -29,7 +29,7 @@ impl Task {
     pub fn new(rules: &TurnRules) -> Task {
         Task {
             correlator: Correlator::new(rules.rules.clone()),
-            clock: TaskClock::new(rules.order),
+            clock: TaskClock::default(),
             restoring: HashMap::new(),
         }
     }

@@ -249,11 +249,13 @@ proptest! {
 mod model {
     use super::*;
 
+    /// Address → roles claimed and paths.
+    type Recipients = BTreeMap<String, (BTreeSet<Role>, BTreeSet<Vec<(How, String)>>)>;
+
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Record {
         evidence: BTreeSet<String>,
-        /// Address → roles claimed and paths.
-        recipients: BTreeMap<String, (BTreeSet<Role>, BTreeSet<Vec<(How, String)>>)>,
+        recipients: Recipients,
         groups: BTreeSet<(String, bool)>,
         unresolved: BTreeSet<String>,
         journals: BTreeSet<String>,
@@ -411,7 +413,7 @@ mod model {
                 }
             }
         }
-        let mut recipients: BTreeMap<String, (BTreeSet<Role>, BTreeSet<Vec<(How, String)>>)> = BTreeMap::new();
+        let mut recipients: Recipients = BTreeMap::new();
         for piece in &pieces {
             for claim in &piece.evidence.recipients {
                 let address = claim.address.text.to_lowercase();

@@ -246,7 +246,7 @@ fn write_story(out: &mut dyn Write, paint: Paint, record: &JournalRecord, label:
         let names = record.recipients.iter().filter(|one| one.evidence.iter().any(|&at| at as usize == index)).count();
         let server = piece.server.as_deref().unwrap_or("-");
         let (at, kind) = (clock(Timestamp(piece.at)), kind_word(piece.kind));
-        writeln!(out, "  ({})  {at}  {server:<36} {kind:<16} names {}", number + 1, counted(names, "recipient"))?;
+        writeln!(out, "  {:>4}  {at}  {server:<36} {kind:<16} names {}", number + 1, counted(names, "recipient"))?;
     }
     writeln!(out, "\n  {}", paint.strong("Who received it, how addressed, by which lists"))?;
     for ((role, path), people) in by_path(record) {

@@ -1,0 +1,243 @@
+//! Which arrivals a path stands for, in which order, at which time.
+
+use std::path::{Path, PathBuf};
+
+use mailjournal::files::{Cursor, FilesError, Index, read::Reader};
+use tempfile::TempDir;
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().expect("a temporary folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+    folder
+}
+
+fn mail(received_second: u32, text: &str) -> String {
+    format!("Received: from a by b; Mon, 1 Jan 2024 00:00:{received_second:02} +0000\nSubject: {text}\n\n{text}\n")
+}
+
+const ZERO: i64 = 1_704_067_200_000;
+
+fn index(folder: &Path, inputs: &[&str]) -> Result<Index, FilesError> {
+    let inputs: Vec<PathBuf> = inputs.iter().map(|input| folder.join(input)).collect();
+    Index::build(&inputs, &folder.join("../out-of-it"), "", &mut |_| {})
+}
+
+/// Every arrival as `topic letter and offset, seconds, source`, in reading order.
+fn read(folder: &Path, inputs: &[&str]) -> Vec<String> {
+    let index = index(folder, inputs).expect("the input is right");
+    let mut reader = Reader::new(index, false);
+    let mut cursor = Cursor::default();
+    let mut read = Vec::new();
+    while let Some(next) = reader.next(&mut cursor).expect("it can be read") {
+        let arrival = next.arrival;
+        let source = arrival.source.expect("files say where an arrival came from");
+        let source = source.strip_prefix(&format!("{}/", folder.display())).expect("it lies in the folder");
+        let topic = format!("{:?}", arrival.position.input).to_lowercase();
+        let seconds = (arrival.at.0 - ZERO) / 1000;
+        let wrong = if next.rejection.is_some() { " rejected" } else { "" };
+        read.push(format!("{}{} {seconds}s {source}{wrong}", &topic[..1], arrival.position.offset));
+    }
+    read
+}
+
+fn check(files: &[(&str, &str)], expect: &[&str]) {
+    let folder = folder(files);
+    assert_eq!(read(folder.path(), &["in"]), expect);
+}
+
+#[test]
+fn a_folder_is_read_in_name_order_with_all_below_it() {
+    let (a, b, c) = (mail(30, "a"), mail(10, "b"), mail(20, "c"));
+    check(
+        &[("in/b/2.eml", &b), ("in/a", &a), ("in/c", &c), ("in/.hidden", &c), ("in/.git/x", &c)],
+        &["r0 30s in/a", "r1 10s in/b/2.eml", "r2 20s in/c"],
+    );
+}
+
+#[test]
+fn a_mail_without_a_time_came_with_the_one_before_it() {
+    let (b, d) = (mail(10, "b"), mail(20, "d"));
+    check(
+        &[("in/a", "no: time\n\n"), ("in/b", &b), ("in/c", "\n"), ("in/d", &d)],
+        &["r0 10s in/a", "r1 10s in/b", "r2 10s in/c", "r3 20s in/d"],
+    );
+}
+
+#[test]
+fn a_maildir_is_read_by_the_names_of_its_mails() {
+    let (a, b, c) = (mail(1, "a"), mail(2, "b"), mail(3, "c"));
+    check(
+        &[
+            ("in/cur/1.a:2,S", &a),
+            ("in/cur/3.c:2,", &c),
+            ("in/new/2.b", &b),
+            ("in/tmp/4.d", &c),
+            ("in/dovecot-uidlist", "x"),
+            ("in/.Sent/cur/5.e", &c),
+            ("in/.Sent/new/.keep", ""),
+            ("in/.Sent/tmp/x", ""),
+        ],
+        &["r0 1s in/cur/1.a:2,S", "r1 2s in/new/2.b", "r2 3s in/cur/3.c:2,", "r3 3s in/.Sent/cur/5.e"],
+    );
+}
+
+#[test]
+fn an_mbox_is_read_in_its_order_and_its_sources_have_offsets() {
+    let (a, b) = (mail(20, "a"), mail(10, "b"));
+    check(&[("in/x.mbox", &format!("From -\n{a}\nFrom -\n{b}\n"))], &["r0 20s in/x.mbox@7", "r1 10s in/x.mbox@83"]);
+}
+
+#[test]
+fn arrivals_are_read_by_the_time_their_list_tells() {
+    let (a, b, c) = (mail(1, "a"), mail(2, "b"), mail(25, "c"));
+    let list = format!(
+        "{{\"file\":\"b\",\"received_at\":{}}}\n\n  {{\"file\":\"a\",\"received_at\":{}}}\r\n{{\"file\":\"a\"}}",
+        ZERO + 30_000,
+        ZERO + 20_000
+    );
+    // Named twice it came twice; what the list does not name is read at its own time.
+    check(
+        &[("in/a", &a), ("in/b", &b), ("in/c", &c), ("in/arrivals.jsonl", &list)],
+        &["r0 1s in/a", "r1 20s in/a", "r2 25s in/c", "r3 30s in/b"],
+    );
+}
+
+#[test]
+fn a_list_names_the_mails_of_an_mbox_in_turn_or_by_offset() {
+    let (a, b, c) = (mail(1, "a"), mail(2, "b"), mail(3, "c"));
+    let mbox = format!("From -\n{a}\nFrom -\n{b}\nFrom -\n{c}\n");
+    let list = |file: &str, second: i64| format!("{{\"file\":\"{file}\",\"received_at\":{}}}\n", ZERO + second * 1000);
+    check(
+        &[("in/x", &mbox), ("in/arrivals.jsonl", &(list("x@159", 50) + &list("x", 60) + &list("x", 40)))],
+        &["r0 40s in/x@83", "r1 50s in/x@159", "r2 60s in/x@7"],
+    );
+}
+
+#[test]
+fn both_topics_are_merged_by_time_and_a_mail_goes_first() {
+    let (a, b) = (mail(10, "a"), mail(20, "b"));
+    let event = |at: i64, received: &str| {
+        format!(
+            "{{\"server\":\"s\",\"stage\":\"SENT\",\"message_id\":\"<a@b>\",\"at\":{}{received}}}\n",
+            ZERO + at * 1000
+        )
+    };
+    let received = format!(",\"received_at\":{}", ZERO + 15_000);
+    let events = event(20, "") + &event(10, "") + "{nonsense\n" + &event(99, &received);
+    let third = event(20, "").len() + event(10, "").len();
+    let expect = [
+        "r0 10s in/a".to_owned(),
+        format!("e0 10s in/envelopes.jsonl@{}", event(20, "").len()),
+        format!("e1 10s in/envelopes.jsonl@{third} rejected"),
+        format!("e2 15s in/envelopes.jsonl@{}", third + "{nonsense\n".len()),
+        "r1 20s in/b".to_owned(),
+        "e3 20s in/envelopes.jsonl@0".to_owned(),
+    ];
+    let expect: Vec<&str> = expect.iter().map(String::as_str).collect();
+    check(&[("in/a", &a), ("in/b", &b), ("in/envelopes.jsonl", &events)], &expect);
+}
+
+#[test]
+fn several_paths_are_merged_by_time() {
+    let (a, b, c) = (mail(30, "a"), mail(10, "b"), mail(20, "c"));
+    let folder = folder(&[("x/1", &b), ("x/2", &a), ("y/1", &c), ("one.eml", &c)]);
+    let expect = ["r0 10s x/1", "r1 20s one.eml", "r2 20s y/1", "r3 30s x/2"];
+    assert_eq!(read(folder.path(), &["x", "one.eml", "y"]), expect);
+}
+
+#[test]
+fn a_folder_within_that_has_lists_is_a_source_of_its_own() {
+    let (a, b) = (mail(30, "a"), mail(10, "b"));
+    let list = format!("{{\"file\":\"b\",\"received_at\":{}}}\n", ZERO + 5_000);
+    check(&[("in/a", &a), ("in/d/b", &b), ("in/d/arrivals.jsonl", &list)], &["r0 5s in/d/b", "r1 30s in/a"]);
+}
+
+#[test]
+fn what_is_still_to_come_bounds_the_time() {
+    let (a, b, c) = (mail(30, "a"), mail(10, "b"), mail(20, "c"));
+    let folder = folder(&[("in/a", &a), ("in/b", &b), ("in/c", &c)]);
+    let index = index(folder.path(), &["in"]).expect("the input is right");
+    let mut cursor = Cursor::default();
+    let mut floors = Vec::new();
+    loop {
+        floors.push(index.floor(cursor).map(|floor| (floor.0 - ZERO) / 1000));
+        if index.next(&mut cursor).is_none() {
+            break;
+        }
+    }
+    assert_eq!(floors, [Some(10), Some(10), Some(20), None]);
+}
+
+#[test]
+fn a_list_that_is_wrong_is_told_with_its_line() {
+    let a = mail(1, "a");
+    let check = |list: &str, expect: &str| {
+        let folder =
+            folder(&[("in/a", &a), ("in/box", &format!("From -\n{a}\nFrom -\n{a}\n")), ("in/arrivals.jsonl", list)]);
+        match index(folder.path(), &["in"]) {
+            Err(FilesError::Usage(text)) => assert!(text.contains(expect), "{text}"),
+            other => panic!("{list:?} gives {other:?}"),
+        }
+    };
+    check(
+        "{\"file\":\"a\"}\n{\"file\":\"gone\"}\n",
+        "arrivals.jsonl line 2: it names gone, which is not there: put the file back",
+    );
+    check("\n{\"file\":7}\n", "arrivals.jsonl line 2: it is not a description of a mail");
+    check("{\"received_at\":7}", "arrivals.jsonl line 1");
+    check(
+        "{\"file\":\"box\"}\n{\"file\":\"box\"}\n{\"file\":\"box\"}\n",
+        "line 3: it is line 3 for box, which has 2 mails",
+    );
+    check("{\"file\":\"box@8\"}\n", "line 1: no mail of box begins at byte 8");
+}
+
+#[test]
+fn a_path_that_is_wrong_is_told() {
+    let folder = folder(&[("in/a", "x"), ("in/arrivals.jsonl", "")]);
+    let check = |input: &str, out: &str, expect: &str| {
+        let out = folder.path().join(out);
+        match Index::build(&[folder.path().join(input)], &out, "", &mut |_| {}) {
+            Err(FilesError::Usage(text)) => assert!(text.contains(expect), "{text}"),
+            other => panic!("{input} gives {other:?}"),
+        }
+    };
+    check("gone", "out", "gone is not there: name folders of mails");
+    check("in/arrivals.jsonl", "out", "name the folder");
+    check("in", "in/out", "lies within the input");
+    check("in", "in", "lies within the input");
+    check("in", "out/../in/./deep/er", "lies within the input");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = folder(&[("in/a", "x")]);
+    std::os::unix::fs::symlink("nowhere", folder.path().join("in/dangling")).expect("a link");
+    match index(folder.path(), &["in"]) {
+        Err(FilesError::Failed(text)) => {
+            assert!(text.contains("cannot read") && text.contains("in/dangling"), "{text}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_fingerprint_knows_paths_sizes_and_manner() {
+    let fingerprint = |folder: &TempDir, manner: &str| {
+        let index = Index::build(&[folder.path().join("in")], &folder.path().join("out"), manner, &mut |_| {});
+        index.expect("the input is right").fingerprint
+    };
+    let folder = folder(&[("in/a", "x")]);
+    let first = fingerprint(&folder, "");
+    assert_eq!(first, fingerprint(&folder, ""));
+    assert_ne!(first, fingerprint(&folder, "mboxrd"));
+    std::fs::write(folder.path().join("in/a"), "xy").expect("a file");
+    let longer = fingerprint(&folder, "");
+    assert_ne!(first, longer);
+    std::fs::write(folder.path().join("in/b"), "").expect("a file");
+    assert_ne!(longer, fingerprint(&folder, ""));
+}
