@@ -133,10 +133,10 @@ impl<'a> Worker<'a> {
     fn step(&mut self) -> Result<(), Trouble> {
         if let Some(numbers) = self.pending.take() {
             return match self.take_up(&numbers) {
-                Ok(()) | Err(Interrupted::ByStop) => Ok(()),
+                Ok(()) | Err(Interrupted::Stopped) => Ok(()),
                 // The tasks half restored are dropped by the next assignment's arrival.
-                Err(Interrupted::ByRebalance) => Ok(()),
-                Err(Interrupted::ByTrouble(trouble)) => Err(self.hold(trouble, numbers)),
+                Err(Interrupted::Rebalanced) => Ok(()),
+                Err(Interrupted::Failed(trouble)) => Err(self.hold(trouble, numbers)),
             };
         }
         let gathered = self.gather()?;
