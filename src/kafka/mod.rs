@@ -34,6 +34,7 @@ use crate::{
 
 /// Checks, then works until `stop`. An error is a sentence that says what was wrong and what to do.
 pub fn run(settings: &Settings, health: &Health, faults: &Faults, stop: &Stop) -> Result<(), String> {
+    health.beat(now());
     client::check_properties(&settings.kafka)?;
     let mut layout = topics::layout_or_refusal(settings)?;
     let mut endurance = Endurance::default();

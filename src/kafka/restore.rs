@@ -24,14 +24,14 @@ use crate::{limits, settings::Topic, telemetry};
 /// What waits leave to the rest of the loop: a new rebalance makes a restore pointless.
 #[derive(Debug)]
 pub enum Interrupted {
-    ByRebalance,
-    ByStop,
-    ByTrouble(Trouble),
+    Rebalanced,
+    Stopped,
+    Failed(Trouble),
 }
 
 impl From<Trouble> for Interrupted {
     fn from(trouble: Trouble) -> Interrupted {
-        Interrupted::ByTrouble(trouble)
+        Interrupted::Failed(trouble)
     }
 }
 
@@ -192,8 +192,8 @@ impl Worker<'_> {
         self.beat();
         self.poll_member_only(Duration::from_millis(10))?;
         match (self.stop.requested(), self.pending.is_some()) {
-            (true, _) => Err(Interrupted::ByStop),
-            (_, true) => Err(Interrupted::ByRebalance),
+            (true, _) => Err(Interrupted::Stopped),
+            (_, true) => Err(Interrupted::Rebalanced),
             _ => Ok(()),
         }
     }
@@ -205,19 +205,21 @@ fn failed(error: &KafkaError) -> Trouble {
     Trouble::of("read the drafts topic", error)
 }
 
-/// The committed position of each partition, and the instance that committed it.
+/// By partition: the committed position, if there is one, and the instance that committed it.
+type Committed = BTreeMap<(String, i32), (Option<i64>, String)>;
+
 fn committed(
     consumer: &BaseConsumer<Notes>,
     partitions: impl Iterator<Item = (String, i32)>,
     wait: Duration,
-) -> Result<BTreeMap<(String, i32), (Option<i64>, String)>, Trouble> {
+) -> Result<Committed, Trouble> {
     let trouble = |error: KafkaError| Trouble::of("learn the committed positions", &error);
     let mut list = TopicPartitionList::new();
     for (topic, partition) in partitions {
         list.add_partition(&topic, partition);
     }
     let answer = consumer.committed_offsets(list, wait).map_err(trouble)?;
-    let mut committed = BTreeMap::new();
+    let mut committed = Committed::new();
     for element in answer.elements() {
         element.error().map_err(trouble)?;
         let offset = match element.offset() {

@@ -225,15 +225,14 @@ impl Inspection<'_> {
 
     /// Topics that would lose what is still needed.
     fn find_deleted(&self, findings: &mut Vec<Finding>) {
-        if let Some(drafts) = self.topics.get(&Topic::Drafts) {
-            if !drafts.has_policy("compact") || drafts.has_policy("delete") {
-                let policy = drafts.config.get("cleanup.policy").map_or("unknown", String::as_str);
-                findings.push(Finding::Wrong(format!(
-                    "{} has cleanup.policy={policy}: it must be compact and nothing else, or drafts are lost. Set it with \
+        let drafts = self.topics.get(&Topic::Drafts);
+        if let Some(drafts) = drafts.filter(|found| !found.has_policy("compact") || found.has_policy("delete")) {
+            let policy = drafts.config.get("cleanup.policy").map_or("unknown", String::as_str);
+            findings.push(Finding::Wrong(format!(
+                "{} has cleanup.policy={policy}: it must be compact and nothing else, or drafts are lost. Set it with \
                      kafka-configs",
-                    self.name(Topic::Drafts)
-                )));
-            }
+                self.name(Topic::Drafts)
+            )));
         }
         let patience = self.settings.timing.patience;
         for topic in [Topic::Reports, Topic::Envelopes, Topic::Strays] {
@@ -341,7 +340,23 @@ pub fn create(settings: &Settings, partitions: Option<i32>) -> Result<Vec<String
             Err((name, code)) => return Err(format!("{name} could not be created: {code}")),
         }
     }
+    wait_until_seen(settings)?;
     Ok(said)
+}
+
+/// A cluster answers that topics are made before all its brokers know them; a `run` that follows at once must find them.
+fn wait_until_seen(settings: &Settings) -> Result<(), String> {
+    let deadline = Instant::now() + limits::REACH_MAX;
+    loop {
+        let inspection = inspect(settings, limits::REACH_MAX).map_err(|trouble| trouble.why)?;
+        if inspection.topics.len() == Topic::ALL.len() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err("the topics were created, and the brokers do not show them yet: look at the brokers".into());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn wanted_config(topic: Topic, settings: &Settings, replication: i32) -> Vec<(&'static str, String)> {

@@ -56,6 +56,8 @@ pub struct Worker<'a> {
     faults: &'a Faults,
     /// The partition numbers that are being worked on.
     numbers: Vec<i32>,
+    /// Where reading began when they were taken up.
+    began_at: Offsets,
     gathering_since: Instant,
     turned_at: Instant,
     more_due: bool,
@@ -107,6 +109,7 @@ impl<'a> Worker<'a> {
             endurance,
             faults,
             numbers: Vec::new(),
+            began_at: Offsets::new(),
             gathering_since: Instant::now(),
             turned_at: Instant::now(),
             more_due: false,
@@ -130,10 +133,10 @@ impl<'a> Worker<'a> {
     fn step(&mut self) -> Result<(), Trouble> {
         if let Some(numbers) = self.pending.take() {
             return match self.take_up(&numbers) {
-                Ok(()) | Err(Interrupted::ByStop) => Ok(()),
+                Ok(()) | Err(Interrupted::Stopped) => Ok(()),
                 // The tasks half restored are dropped by the next assignment's arrival.
-                Err(Interrupted::ByRebalance) => Ok(()),
-                Err(Interrupted::ByTrouble(trouble)) => Err(self.hold(trouble, numbers)),
+                Err(Interrupted::Rebalanced) => Ok(()),
+                Err(Interrupted::Failed(trouble)) => Err(self.hold(trouble, numbers)),
             };
         }
         let gathered = self.gather()?;
@@ -161,6 +164,7 @@ impl<'a> Worker<'a> {
             added.map_err(|error| Trouble::of("begin to read", &error).given_up())?;
         }
         self.member.assign(&list).map_err(|error| Trouble::of("begin to read", &error).given_up())?;
+        self.began_at = positions;
         telemetry::restored(self.entries_restored, began.elapsed());
         self.endurance.answered();
         self.health.set_ready(true);
@@ -293,7 +297,7 @@ impl<'a> Worker<'a> {
         let began = Instant::now();
         self.turned_at = began;
         self.faults.pass_if(!gathered.arrivals.is_empty(), Phase::Gathered)?;
-        let progress = self.progress(&gathered)?;
+        let progress = self.progress()?;
         let output = self.tasks.turn(gathered.arrivals, &progress, wall(), &mut self.lookup);
         if let Some(trouble) = self.lookup.take_trouble() {
             return Err(Trouble { next: NextStep::Abort, ..trouble });
@@ -326,7 +330,7 @@ impl<'a> Worker<'a> {
     }
 
     /// How far each input partition has been read. Where no broker tells, nothing counts as read to its end.
-    fn progress(&mut self, gathered: &Gathered) -> Result<Vec<Progress>, Trouble> {
+    fn progress(&mut self) -> Result<Vec<Progress>, Trouble> {
         if self.numbers.is_empty() {
             return Ok(Vec::new());
         }
@@ -347,11 +351,12 @@ impl<'a> Worker<'a> {
         let mut progress = Vec::with_capacity(INPUTS.len() * self.numbers.len());
         for (input, partition) in INPUTS.iter().flat_map(|input| self.numbers.iter().map(|number| (*input, *number))) {
             let topic = self.settings.topics.name(input);
-            let end = ends.get(&(topic.to_owned(), partition));
+            let at = (topic.to_owned(), partition);
+            let end = ends.get(&at);
             let position = match read.find_partition(topic, partition).map(|element| element.offset()) {
                 Some(Offset::Offset(offset)) => Some(offset),
-                // Nothing was read of it since it was assigned.
-                _ => gathered.next.get(&(input, partition)).copied(),
+                // Nothing was read of it since it was taken up.
+                _ => self.began_at.get(&at).copied(),
             };
             if let (Some(end), Some(position)) = (end, position) {
                 telemetry::lag(topic, partition, end - position);

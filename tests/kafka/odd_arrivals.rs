@@ -90,7 +90,7 @@ fn a_start_on_unfit_topics_is_refused_with_what_to_do() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("retention.ms") && said.contains("correlate.patience"), "{said}");
 
-    kafka::create_topic(&stream.address, "other.drafts", 5, &[]);
+    kafka::create_topic(&stream.address, "other.drafts", 5, &[("max.message.bytes", "100000")]);
     let output = set(stream
         .command("a")
         .env("MAILJOURNAL_TOPICS_PREFIX", "")
