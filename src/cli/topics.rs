@@ -28,7 +28,9 @@ enum What {
         partitions: Option<i32>,
     },
     /// Says what is wrong with the topics, and what to do.
-    #[command(after_help = "Examples:\n  mailjournal topics check\n  MAILJOURNAL_KAFKA_BROKERS=kafka:9092 mailjournal topics check")]
+    #[command(
+        after_help = "Examples:\n  mailjournal topics check\n  MAILJOURNAL_KAFKA_BROKERS=kafka:9092 mailjournal topics check"
+    )]
     Check,
 }
 
