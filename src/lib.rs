@@ -54,16 +54,17 @@
 //!
 //! 1. The rooms know no clock, no broker, no file system, no environment; each knows only the rooms before it. Held by
 //!    `rooms_know_nothing_outside`, `each_room_knows_only_the_rooms_before_it`.
-//! 2. After every `handle_*` the caller drains `poll_effect`.
+//! 2. After every `handle_*` of a turn the caller drains `poll_effect` before the turn leaves.
 //! 3. Nothing leaves except as an effect, and each effect is observed once: what is dropped is counted.
 //! 4. An original's bytes are never re-encoded.
-//! 5. Merging is a join: a record does not depend on the order or repetition of its evidence.
+//! 5. Merging is a join: a record does not depend on the order or repetition of its evidence. Held by
+//!    `any_order_repetition_and_split_ends_in_the_same_records`, `the_correlator_agrees_with_the_naive_model`.
 //! 6. Effects and positions become visible together or not at all.
 //! 7. State is only ever restored, never repaired.
 //! 8. No personal data in logs at INFO or above: no address, no subject, no body, no Message-ID. Held by
 //!    `no_log_line_at_info_or_above_names_what_a_mail_says`.
 //! 9. Every queue, wait and batch has a bound ([`limits`]).
-//! 10. Stored formats change only by adding a version.
+//! 10. Stored formats change only by adding a version. Held by `every_published_version_is_read_into_todays_shapes`.
 //! 11. No unchecked setting survives, and no secret is shown. Held by `every_error_is_told_at_once_with_its_line`,
 //!     `secrets_are_shown_as_stars`.
 

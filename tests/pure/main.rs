@@ -16,6 +16,7 @@ mod files_collate;
 mod files_killed;
 mod files_mbox;
 mod files_reading;
+mod growth;
 mod house;
 mod merged_report;
 mod record;
