@@ -46,8 +46,8 @@ impl Run {
                 .map_err(|error| Failure::Failed(format!("signals cannot be listened to: {error}")))?;
         }
         let health = Arc::new(Health::default());
-        let address = pages::serve(settings.telemetry.listen, health.clone()).map_err(Failure::Failed)?;
-        tracing::info!(listen = %settings.telemetry.listen, instance = settings.kafka.instance, group = settings.kafka.group, "telemetry is served");
+        let listen = pages::serve(settings.telemetry.listen, health.clone()).map_err(Failure::Failed)?;
+        tracing::info!(%listen, instance = settings.kafka.instance, group = settings.kafka.group, "telemetry is served");
         work(settings, health, faults, stop).map_err(Failure::Failed)
     }
 }

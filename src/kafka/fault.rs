@@ -46,18 +46,20 @@ impl Faults {
     }
 
     pub fn pass(&self, phase: Phase) -> Result<(), Trouble> {
+        let mut struck = None;
         for fault in self.0.iter().filter(|fault| fault.phase == phase && fault.left.get() > 0) {
             fault.left.set(fault.left.get() - 1);
             if fault.left.get() == 0 {
-                let why = format!("a test ordered it ({phase:?})");
-                match fault.action {
-                    Action::Abort => return Err(Trouble::abort(why)),
-                    Action::Doubt => return Err(Trouble::new(NextStep::StartAnew, Cause::Other, why)),
-                    Action::Kill => std::process::abort(),
-                }
+                struck = Some(fault.action);
             }
         }
-        Ok(())
+        let why = || format!("a test ordered it ({phase:?})");
+        match struck {
+            None => Ok(()),
+            Some(Action::Abort) => Err(Trouble::abort(why())),
+            Some(Action::Doubt) => Err(Trouble::new(NextStep::StartAnew, Cause::Other, why())),
+            Some(Action::Kill) => std::process::abort(),
+        }
     }
 }
 
