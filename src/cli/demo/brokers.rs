@@ -39,6 +39,9 @@ const PARTITIONS: i32 = 3;
 /// How long `run` may take: seconds, and many times that on a busy machine.
 const DONE_WITHIN: Duration = Duration::from_secs(120);
 
+/// A person waits for the answer that there is no broker.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The waits are the defaults, but drafts are remembered as long as can be: the mail's times lie in the past, and what
@@ -60,6 +63,7 @@ pub fn run(brokers: &str, organisation: &Organisation, context: &Context) -> Res
             .map_err(|error| Failure::Failed(format!("signals cannot be listened to: {error}")))?;
     }
     let stream = Stream::fresh(brokers, context)?;
+    topics::inspect(&stream.settings, ANSWER_WITHIN).map_err(|trouble| Failure::Failed(trouble.why))?;
     topics::create(&stream.settings, Some(PARTITIONS)).map_err(Failure::Failed)?;
     let found = stream.work(organisation, context, &stop).map_err(|error| {
         Failure::Failed(format!("{error}; what was done lies in the topics that begin with {}", stream.prefix))
