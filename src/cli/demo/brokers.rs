@@ -103,10 +103,11 @@ impl Stream {
         let mut instance = self.start(context)?;
         let deadline = Instant::now() + DONE_WITHIN;
         while !Found::read(&outside)?.is_all_done(given.len()) {
-            instance.check_alive()?;
+            // First, because Ctrl-C ends `run` too.
             if stop.requested() {
                 return Err("stopped before the end".into());
             }
+            instance.check_alive()?;
             if Instant::now() > deadline {
                 return Err(format!("`mailjournal run` was not done within {} s", DONE_WITHIN.as_secs()));
             }
