@@ -150,11 +150,8 @@ impl Stream {
             writeln!(out, "  {:<40}{count:>5}  {what}", name(topic))?;
         }
         writeln!(out, "\nHow it was closed")?;
-        writeln!(
-            out,
-            "  With the usual waits. The mail's times are long past, so that everything closed as soon as all"
-        )?;
-        writeln!(out, "  was read; `mailjournal demo` lives through the hours and needs more revisions.")?;
+        writeln!(out, "  With the usual waits. The mail's times are long past: what was read moved time on,")?;
+        writeln!(out, "  and the wall clock closed the rest once all was read.")?;
         writeln!(out, "\nNext")?;
         writeln!(out, "  export MAILJOURNAL_KAFKA_BROKERS={brokers} MAILJOURNAL_TOPICS_PREFIX={prefix}")?;
         writeln!(out, "  mailjournal topics check")?;
