@@ -1,5 +1,7 @@
 //! `demo`: a small organisation's mail through the real rooms, and what came of it shown to a person.
 
+#[cfg(feature = "kafka")]
+mod brokers;
 mod folder;
 mod show;
 
@@ -27,11 +29,23 @@ pub struct Demo {
     /// The folder to write to. A former demo's folder is replaced; any other is left alone.
     #[arg(long, value_name = "DIR", default_value = "mailjournal-demo")]
     out: PathBuf,
+    /// Through a real Kafka instead: in topics of its own, which stay for a look.
+    #[cfg(feature = "kafka")]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "out")]
+    brokers: Option<String>,
     /// Another number makes another week's mail.
     #[arg(long, value_name = "NUMBER", default_value_t = SEED)]
     seed: u64,
 }
 
+#[cfg(feature = "kafka")]
+const EXAMPLES: &str = "\
+Examples:
+  mailjournal demo
+  mailjournal demo --out /tmp/demo --seed 7
+  mailjournal demo --brokers 127.0.0.1:9092";
+
+#[cfg(not(feature = "kafka"))]
 const EXAMPLES: &str = "\
 Examples:
   mailjournal demo
@@ -46,6 +60,10 @@ const MARKER: &str = ".mailjournal-demo";
 impl Demo {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let organisation = Organisation::with(Options::showcase(self.seed));
+        #[cfg(feature = "kafka")]
+        if let Some(brokers) = &self.brokers {
+            return brokers::run(brokers, &organisation, context);
+        }
         prepare(&self.out)?;
         let (arrivals, records) = (self.out.join("arrivals"), self.out.join("records"));
         write_folder(&organisation, &arrivals).map_err(|error| cannot_write(&arrivals, &error))?;

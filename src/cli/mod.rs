@@ -119,12 +119,15 @@ impl Context {
         Ok(self.settings_with_origins()?.0)
     }
 
+    /// As [`Context::settings`], with more variables, which beat those of the environment.
+    #[cfg(feature = "kafka")]
+    fn settings_with(&self, more: &[(String, String)]) -> Result<Settings, Failure> {
+        let ours = variables().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+        Ok(Settings::load(self.config.as_deref(), ours.chain(more.iter().cloned()))?)
+    }
+
     fn settings_with_origins(&self) -> Result<(Settings, Vec<Effective>), Failure> {
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            // A name that is not UTF-8 is not ours; a value that is not is refused by its replacement character.
-            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
-        });
-        Ok(Settings::load_with_origins(self.config.as_deref(), variables)?)
+        Ok(Settings::load_with_origins(self.config.as_deref(), variables())?)
     }
 
     /// Prints a line to standard output.
@@ -137,6 +140,13 @@ impl Context {
         let mut out = BufWriter::new(io::stdout().lock());
         write(&mut out).and_then(|()| out.flush()).map_err(Failure::Output)
     }
+}
+
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| {
+        // A name that is not UTF-8 is not ours; a value that is not is refused by its replacement character.
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    })
 }
 
 /// Runs the command line that the process was given.

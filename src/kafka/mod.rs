@@ -10,6 +10,7 @@ mod endurance;
 pub mod fault;
 mod intake;
 mod next_step;
+pub mod outside;
 mod restore;
 pub mod stop;
 pub mod topics;

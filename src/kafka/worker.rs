@@ -452,7 +452,7 @@ fn named_positions(offsets: &Offsets, instance: &str) -> Result<TopicPartitionLi
     Ok(list)
 }
 
-fn wall() -> Timestamp {
+pub(super) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

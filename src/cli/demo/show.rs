@@ -54,10 +54,12 @@ impl Shown {
         let mut arrived = Vec::new();
         for (offset, line) in lines::<ListedMail>(&arrivals.join("arrivals.jsonl"))?.into_iter().enumerate() {
             let mail = read_file(&arrivals.join(&line.file))?;
-            arrived.push(Arrived::mail(offset, line.received_at, line.server, mail.into()));
+            let place = files_place("journal.reports", offset);
+            arrived.push(Arrived::mail(place, Timestamp(line.received_at), line.server, &mail.into()));
         }
         for (offset, event) in lines::<EnvelopeEvent>(&arrivals.join("envelopes.jsonl"))?.into_iter().enumerate() {
-            arrived.push(Arrived::event(offset, event));
+            let at = Timestamp(event.at);
+            arrived.push(Arrived::event(files_place("journal.envelopes", offset), at, Some(event)));
         }
         arrived.sort_by_key(|arrival| arrival.at);
         let ledger = lines(&records.join("ledger.jsonl"))?;
@@ -208,30 +210,27 @@ struct ListedMail {
 }
 
 impl Arrived {
-    fn mail(offset: usize, at: i64, server: Option<String>, mail: Bytes) -> Arrived {
-        let read = evidence::read_mail(&mail);
-        Arrived {
-            topic: "journal.reports".to_owned(),
-            partition: 0,
-            offset: i64::try_from(offset).unwrap_or(i64::MAX),
-            at: Timestamp(at),
-            server,
-            form: read.as_ref().map_or("not a mail", |evidence| form_word(evidence.form)),
-            message_id: read.ok().and_then(|evidence| evidence.message_id),
-        }
+    /// A mail that came in at a place: topic, partition, offset.
+    pub fn mail(place: (String, i32, i64), at: Timestamp, server: Option<String>, mail: &Bytes) -> Arrived {
+        let (topic, partition, offset) = place;
+        let read = evidence::read_mail(mail);
+        let form = read.as_ref().map_or("not a mail", |evidence| form_word(evidence.form));
+        let message_id = read.ok().and_then(|evidence| evidence.message_id);
+        Arrived { topic, partition, offset, at, server, form, message_id }
     }
 
-    fn event(offset: usize, event: EnvelopeEvent) -> Arrived {
-        Arrived {
-            topic: "journal.envelopes".to_owned(),
-            partition: 0,
-            offset: i64::try_from(offset).unwrap_or(i64::MAX),
-            at: Timestamp(event.at),
-            server: Some(event.server),
-            form: form_word(Form::EnvelopeEvent),
-            message_id: event.message_id,
-        }
+    /// An event, or none if what came in cannot be read as one.
+    pub fn event(place: (String, i32, i64), at: Timestamp, event: Option<EnvelopeEvent>) -> Arrived {
+        let (topic, partition, offset) = place;
+        let form = event.as_ref().map_or("not an event", |_| form_word(Form::EnvelopeEvent));
+        let (server, message_id) = event.map_or((None, None), |event| (Some(event.server), event.message_id));
+        Arrived { topic, partition, offset, at, server, form, message_id }
     }
+}
+
+/// Where the files shell says that an arrival came in.
+fn files_place(topic: &str, number: usize) -> (String, i32, i64) {
+    (topic.to_owned(), 0, i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn write_story(out: &mut dyn Write, paint: Paint, record: &JournalRecord, label: &str) -> io::Result<()> {
