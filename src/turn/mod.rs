@@ -196,8 +196,9 @@ impl Tasks {
         let read: Vec<Result<Evidence, Rejection>> = arrivals.par_iter().map(read_evidence).collect();
         let mut unread = Unread::of(&arrivals);
         for (arrival, evidence) in arrivals.into_iter().zip(read) {
-            unread.take(&arrival);
+            // The arrival itself is still unread here: the wall clock must not close what it belongs to.
             self.advance(&arrival, progress, &unread, &mut turn);
+            unread.take(&arrival);
             self.take_arrival(arrival, evidence, &mut turn);
         }
         self.end_turn(progress, &mut turn);

@@ -37,7 +37,8 @@ pub fn send_home(arrival: &Arrival, key: &Key, home: i32) -> Outgoing {
         key: Some(Bytes::copy_from_slice(key.as_str().as_bytes())),
         value: Some(arrival.bytes.clone()),
         headers: headers.into_iter().map(|(name, value)| (name.to_owned(), Bytes::from(value))).collect(),
-        at: Some(arrival.at),
+        // Not the arrival's time: by it the broker would delete at once what is older than the topic's retention.
+        at: None,
         originals: Vec::new(),
     }
 }
@@ -101,6 +102,7 @@ mod tests {
         };
         let stray = send_home(&sent, &Key("<a@b>".into()), 5);
         assert_eq!((stray.partition, stray.key.as_deref()), (Some(5), Some(&b"<a@b>"[..])));
+        assert_eq!(stray.at, None);
         let position = Position { input: Input::Strays, partition: 5, offset: 9 };
         let headers = stray.headers.into_iter().map(|(name, value)| (name, Some(value))).collect();
         let received = receive(position, stray.key, stray.value.unwrap(), headers).unwrap();

@@ -325,6 +325,22 @@ fn a_backlog_after_downtime_closes_nothing_before_its_own_time() {
     assert_eq!(received(record), [("analyst.01@contoso.example", Role::To, vec![vec!["floor@contoso.example"]])]);
 }
 
+/// The whole backlog fits one turn, which reads every topic to its end: its last arrival counts before the clock on the
+/// wall does.
+#[test]
+fn the_last_arrival_of_a_backlog_is_not_late() {
+    let (letter, mut stage) = (letter(), Stage::new());
+    let originals = [original(&letter)];
+    stage.wall = Timestamp(MONDAY + DAY);
+    let lines = [Line::new(Role::To, "trader.02@contoso.example")];
+    let first = report(AT_LONDON, SECOND, "r-1", &letter, &lines, &originals).bytes();
+    let second = report(AT_GENEVA, 30 * SECOND, "r-2", &letter, &lines, &originals).bytes();
+    let first = stage.mail(0, MONDAY + SECOND, first, Some(LONDON), JOURNAL);
+    let second = stage.mail(0, MONDAY + 30 * SECOND, second, Some(GENEVA), JOURNAL);
+    stage.turn(vec![first, second]);
+    assert_eq!((stage.only_record().revision, stage.only_record().evidence.len()), (1, 2));
+}
+
 /// As before, but it is the topic of envelope events that is behind: reports read to their end do not close by it.
 #[test]
 fn a_backlog_of_envelope_events_holds_the_reports_back() {
