@@ -229,7 +229,7 @@ impl Instance {
     fn pages(&self) -> String {
         wait_for("the address of the pages", BOUND, || {
             let log = self.log();
-            let at = log.find("telemetry is served address=")? + "telemetry is served address=".len();
+            let at = log.find("telemetry is served listen=")? + "telemetry is served listen=".len();
             Some(log[at..].split_whitespace().next()?.to_owned())
         })
     }
