@@ -48,13 +48,13 @@ impl Run {
         let health = Arc::new(Health::default());
         let listen = pages::serve(settings.telemetry.listen, health.clone()).map_err(Failure::Failed)?;
         tracing::info!(%listen, instance = settings.kafka.instance, group = settings.kafka.group, "telemetry is served");
-        work(settings, health, faults, stop).map_err(Failure::Failed)
+        work(settings, health, Arc::new(faults), stop).map_err(Failure::Failed)
     }
 }
 
 /// Works on a thread of its own, so that a stop is kept to its time even where a call into the Kafka client hangs. What
 /// was not committed by then is redone by whoever comes next.
-fn work(settings: Settings, health: Arc<Health>, faults: Faults, stop: Stop) -> Result<(), String> {
+fn work(settings: Settings, health: Arc<Health>, faults: Arc<Faults>, stop: Stop) -> Result<(), String> {
     let (done, ended) = mpsc::channel();
     let worker = stop.clone();
     let thread = thread::Builder::new().name("worker".into()).spawn(move || {

@@ -1,7 +1,10 @@
 //! Faults that a test orders: `MAILJOURNAL_TEST_FAULT=ACTION:PHASE:NUMBER,…` has the process do something the
 //! NUMBERth time it passes a phase of a turn. Not set, as always outside of tests, it costs a comparison.
 
-use std::{cell::Cell, str::FromStr};
+use std::{
+    str::FromStr,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use super::next_step::{Cause, NextStep, Trouble};
 
@@ -32,7 +35,7 @@ enum Action {
 struct Fault {
     action: Action,
     phase: Phase,
-    left: Cell<u64>,
+    left: AtomicU64,
 }
 
 #[derive(Default)]
@@ -47,9 +50,11 @@ impl Faults {
 
     pub fn pass(&self, phase: Phase) -> Result<(), Trouble> {
         let mut struck = None;
-        for fault in self.0.iter().filter(|fault| fault.phase == phase && fault.left.get() > 0) {
-            fault.left.set(fault.left.get() - 1);
-            if fault.left.get() == 0 {
+        for fault in self.0.iter().filter(|fault| fault.phase == phase) {
+            // Each phase is passed by one thread alone.
+            let left = fault.left.load(Ordering::Relaxed);
+            fault.left.store(left.saturating_sub(1), Ordering::Relaxed);
+            if left == 1 {
                 struck = Some(fault.action);
             }
         }
@@ -89,7 +94,7 @@ fn fault(text: &str) -> Option<Fault> {
         "committed" => Phase::Committed,
         _ => return None,
     };
-    Some(Fault { action, phase, left: Cell::new(u64::from_str(number).ok()?) })
+    Some(Fault { action, phase, left: AtomicU64::new(u64::from_str(number).ok()?) })
 }
 
 #[cfg(test)]

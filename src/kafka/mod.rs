@@ -14,10 +14,12 @@ pub mod outside;
 mod restore;
 pub mod stop;
 pub mod topics;
+mod transactions;
 mod worker;
 mod writer;
 
 use std::{
+    sync::Arc,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -34,7 +36,7 @@ use crate::{
 };
 
 /// Checks, then works until `stop`. An error is a sentence that says what was wrong and what to do.
-pub fn run(settings: &Settings, health: &Health, faults: &Faults, stop: &Stop) -> Result<(), String> {
+pub fn run(settings: &Settings, health: &Health, faults: &Arc<Faults>, stop: &Stop) -> Result<(), String> {
     health.beat(now());
     client::check_properties(&settings.kafka)?;
     let mut layout = topics::layout_or_refusal(settings)?;

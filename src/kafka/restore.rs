@@ -16,8 +16,8 @@ use super::{
     bodies::{self, Offsets},
     client::{self, Notes, Role},
     next_step::{NextStep, Trouble},
+    transactions,
     worker::Worker,
-    writer,
 };
 use crate::{limits, settings::Topic, telemetry};
 
@@ -92,7 +92,7 @@ impl Worker<'_> {
         }
         let Ok(members) = members(&self.member, &self.settings.kafka.group) else { return };
         for instance in others.into_iter().filter(|name| !members.contains(*name)) {
-            match writer::fence(&self.settings.kafka, instance, self.sizes) {
+            match transactions::fence(&self.settings.kafka, instance, self.sizes) {
                 Ok(()) => tracing::info!(instance, "took the place of an instance that is gone"),
                 Err(trouble) => tracing::warn!(instance, %trouble, "its open transaction, if any, has to time out"),
             }

@@ -1,11 +1,13 @@
-//! The loop: gather arrivals, have the turn room work on them, write what comes back in one transaction. One thread
-//! owns all of it.
+//! The loop: gather arrivals, have the turn room work on them, hand what comes back to the [`Writer`], which writes it
+//! in one transaction while the next turn is gathered and built. One thread owns all but the writing.
 //!
-//! No transaction is open while the group is polled, so a rebalance finds nothing half done: it drops tasks, and that is
-//! all. What a member that left without knowing it still writes is refused by the generation that its positions carry.
+//! A rebalance drops tasks; the turn that is still being written ends by itself before they are restored. If its
+//! generation is over, its positions are refused, and so is all of it; the same goes for what a member writes that left
+//! without knowing it.
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -25,6 +27,7 @@ use super::{
     restore::Interrupted,
     stop::Stop,
     topics::Layout,
+    transactions::Parcel,
     writer::Writer,
 };
 use crate::{
@@ -33,7 +36,7 @@ use crate::{
     limits,
     settings::Settings,
     telemetry::{self, Health},
-    turn::{Encoding, Progress, Tasks, TurnOutput, TurnRules},
+    turn::{Counts, Encoding, Outgoing, Output, Progress, Tasks, TurnOutput, TurnRules},
 };
 
 /// Time passes for drafts that are to be forgotten too: an idle instance turns this often.
@@ -51,9 +54,11 @@ pub struct Worker<'a> {
     pub(super) entries_restored: u64,
     partitions: i32,
     writer: Writer,
+    /// The turn that is being written.
+    writing: Option<Writing>,
     health: &'a Health,
     endurance: &'a mut Endurance,
-    faults: &'a Faults,
+    faults: &'a Arc<Faults>,
     /// The partition numbers that are being worked on.
     numbers: Vec<i32>,
     /// Where reading began when they were taken up.
@@ -61,6 +66,15 @@ pub struct Worker<'a> {
     gathering_since: Instant,
     turned_at: Instant,
     more_due: bool,
+}
+
+/// What is to be said of a turn once it is written.
+struct Writing {
+    counts: Counts,
+    began: Instant,
+    handed_over: Instant,
+    /// Strays are on their way: until they are written, nothing tells that their topic is read to its end.
+    moves: bool,
 }
 
 /// What was read for one turn.
@@ -85,7 +99,7 @@ impl<'a> Worker<'a> {
         layout: &Layout,
         health: &'a Health,
         endurance: &'a mut Endurance,
-        faults: &'a Faults,
+        faults: &'a Arc<Faults>,
         stop: Stop,
     ) -> Result<Worker<'a>, Trouble> {
         let (kafka, sizes) = (&settings.kafka, layout.sizes);
@@ -105,6 +119,7 @@ impl<'a> Worker<'a> {
             entries_restored: 0,
             partitions: layout.partitions,
             writer,
+            writing: None,
             health,
             endurance,
             faults,
@@ -127,10 +142,16 @@ impl<'a> Worker<'a> {
             }
         }
         self.health.set_ready(false);
-        Ok(())
+        self.finish_writing()
     }
 
     fn step(&mut self) -> Result<(), Trouble> {
+        if let Some(outcome) = self.writing.is_some().then(|| self.writer.outcome()).flatten() {
+            self.written(outcome)?;
+        }
+        if self.pending.is_some() {
+            self.finish_writing()?;
+        }
         if let Some(numbers) = self.pending.take() {
             return match self.take_up(&numbers) {
                 Ok(()) | Err(Interrupted::Stopped) => Ok(()),
@@ -175,19 +196,16 @@ impl<'a> Worker<'a> {
     /// Commits the positions as they are, with this instance's name: who takes over after a crash then knows whose
     /// transaction to end. It proves too that this instance may write.
     fn claim(&mut self, positions: &Offsets) -> Result<(), Trouble> {
-        let list = named_positions(positions, &self.settings.kafka.instance)?;
-        self.write(&[], &list, &Faults::default())
+        let parcel = self.parcel(Vec::new(), positions, Arc::default())?;
+        self.writer.begin(parcel);
+        self.writer.await_outcome()
     }
 
-    fn write(
-        &self,
-        outgoing: &[crate::turn::Outgoing],
-        list: &TopicPartitionList,
-        faults: &Faults,
-    ) -> Result<(), Trouble> {
+    fn parcel(&self, outgoing: Vec<Outgoing>, next: &Offsets, faults: Arc<Faults>) -> Result<Parcel, Trouble> {
+        let positions = named_positions(next, &self.settings.kafka.instance)?;
         let group = self.member.group_metadata();
         let group = group.ok_or_else(|| Trouble::abort("this instance is in no group just now"))?;
-        self.writer.write(outgoing, list, &group, faults)
+        Ok(Parcel { outgoing, positions, group, faults })
     }
 
     fn gather(&mut self) -> Result<Gathered, Trouble> {
@@ -308,24 +326,45 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         self.faults.pass(Phase::Built)?;
-        self.commit(&output, &gathered.next, began)
+        self.hand_over(output, &gathered.next, began)
     }
 
-    fn commit(
+    /// Hands a turn over to be written, once the last one is.
+    fn hand_over(
         &mut self,
-        output: &TurnOutput,
+        output: TurnOutput,
         next: &BTreeMap<(Input, i32), i64>,
         began: Instant,
     ) -> Result<(), Trouble> {
+        let built = began.elapsed();
+        self.finish_writing()?;
+        tracing::debug!(?built, waited = ?(began.elapsed() - built), "built");
         let name = |input: Input| self.settings.topics.name(input).to_owned();
         let next: Offsets =
             next.iter().map(|((input, partition), offset)| ((name(*input), *partition), *offset)).collect();
-        let list = named_positions(&next, &self.settings.kafka.instance)?;
-        let built = began.elapsed();
-        self.write(&output.outgoing, &list, self.faults)?;
+        let TurnOutput { outgoing, counts, .. } = output;
+        let moves = outgoing.iter().any(|value| value.output == Output::Strays);
+        let parcel = self.parcel(outgoing, &next, self.faults.clone())?;
+        self.writer.begin(parcel);
+        self.writing = Some(Writing { counts, began, handed_over: Instant::now(), moves });
+        Ok(())
+    }
+
+    /// Waits for the turn that is being written, if there is one.
+    fn finish_writing(&mut self) -> Result<(), Trouble> {
+        match self.writing {
+            Some(_) => self.written(self.writer.await_outcome()),
+            None => Ok(()),
+        }
+    }
+
+    fn written(&mut self, outcome: Result<(), Trouble>) -> Result<(), Trouble> {
+        let turn = self.writing.take().expect("an outcome is of a turn that was handed over");
+        outcome?;
         self.endurance.turned();
-        self.health.set_ready(true);
-        telemetry::turn(&output.counts, began.elapsed(), began.elapsed() - built);
+        let (whole, writing) = (turn.began.elapsed(), turn.handed_over.elapsed());
+        telemetry::turn(&turn.counts, whole, writing);
+        tracing::debug!(arrivals = turn.counts.arrivals, records = turn.counts.records, ?whole, ?writing, "turn");
         Ok(())
     }
 
@@ -334,6 +373,7 @@ impl<'a> Worker<'a> {
         if self.numbers.is_empty() {
             return Ok(Vec::new());
         }
+        let moves = self.writing.as_ref().is_some_and(|turn| turn.moves);
         let inputs = bodies::inputs(&self.settings.topics, &self.numbers);
         let ends = match bodies::log_offsets(&self.member, inputs, Offset::End, limits::CALL_MAX) {
             Ok(ends) => {
@@ -361,7 +401,8 @@ impl<'a> Worker<'a> {
             if let (Some(end), Some(position)) = (end, position) {
                 telemetry::lag(topic, partition, end - position);
             }
-            let at_end = matches!((end, position), (Some(end), Some(position)) if position >= *end);
+            let at_end = matches!((end, position), (Some(end), Some(position)) if position >= *end)
+                && !(moves && input == Input::Strays);
             progress.push(Progress { input, partition, at_end });
         }
         Ok(progress)
@@ -372,13 +413,15 @@ impl<'a> Worker<'a> {
         tracing::warn!(%trouble, "a turn is given up; restoring");
         telemetry::recovery("abort");
         let wait = self.endurance.setback(trouble)?;
-        self.writer.abort()?;
-        let numbers = match self.pending.take() {
-            Some(numbers) => numbers,
-            None => self.numbers.clone(),
-        };
+        match self.finish_writing() {
+            Err(trouble) if trouble.next != NextStep::Abort => return Err(trouble.given_up()),
+            Ok(()) | Err(_) => self.writer.abort()?,
+        }
+        // Where there is neither, the group is about to give an assignment.
+        if self.pending.is_none() && !self.numbers.is_empty() {
+            self.pending = Some(self.numbers.clone());
+        }
         self.drop_tasks();
-        self.pending = Some(numbers);
         let held = self.member.assign(&TopicPartitionList::new());
         held.map_err(|error| Trouble::of("stop reading", &error).given_up())?;
         let until = Instant::now() + wait;

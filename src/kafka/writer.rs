@@ -1,177 +1,100 @@
-//! One turn → one Kafka transaction.
+//! Writes turns on a thread of its own: one is written while the next is gathered and built. Never two at once, for a
+//! transactional producer has one transaction. What is built on a turn that fails is dropped with it: the tasks are
+//! restored in any case.
 
 use std::{
-    cell::Cell,
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
-use rdkafka::{
-    TopicPartitionList,
-    consumer::ConsumerGroupMetadata,
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders},
-    producer::{BaseRecord, Producer as _, ThreadedProducer},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, SyncSender, TryRecvError},
+    },
+    thread::{self, JoinHandle},
 };
 
 use super::{
-    client::{self, Notes, Role, Sizes},
-    fault::{Faults, Phase},
-    next_step::{Cause, NextStep, Trouble},
+    client::Sizes,
+    next_step::Trouble,
     stop::Stop,
+    transactions::{Parcel, Transactions},
 };
-use crate::{
-    limits,
-    settings::{KafkaSettings, Topic, TopicSettings},
-    telemetry,
-    turn::Outgoing,
-};
+use crate::settings::{KafkaSettings, TopicSettings};
 
-/// librdkafka hands over delivery reports every few milliseconds at most; asking more often only burns the processor.
-const NAP: Duration = Duration::from_millis(1);
+enum Order {
+    Write(Parcel),
+    Abort,
+}
 
+/// The handle. Each order is answered before the next is given.
 pub struct Writer {
-    producer: ThreadedProducer<Notes>,
-    topics: TopicSettings,
-    stop: Stop,
-    /// A transaction was begun and neither committed nor aborted.
-    open: Cell<bool>,
+    /// None only while the value is dropped.
+    orders: Option<SyncSender<Order>>,
+    outcomes: Receiver<Result<(), Trouble>>,
+    abandoned: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    /// A producer whose predecessor of the same id is fenced, and its open transaction ended.
+    /// Fences the last process of this instance, and begins.
     pub fn start(kafka: &KafkaSettings, topics: &TopicSettings, sizes: Sizes, stop: Stop) -> Result<Writer, Trouble> {
-        let producer = client::create(&client::config(kafka, Role::Producer, sizes))?;
-        let writer = Writer { producer, topics: topics.clone(), stop, open: Cell::new(false) };
-        let deadline = Instant::now() + limits::REACH_MAX;
-        writer.insist("take up the transactional id", deadline, |wait| writer.producer.init_transactions(wait))?;
-        Ok(writer)
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let transactions = Transactions::start(kafka, topics, sizes, stop, abandoned.clone())?;
+        let (orders, ordered) = mpsc::sync_channel(1);
+        let (done, outcomes) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new().name("writer".into()).spawn(move || {
+            while let Ok(order) = ordered.recv() {
+                let outcome = match order {
+                    Order::Write(parcel) => transactions.write(parcel),
+                    Order::Abort => transactions.abort(),
+                };
+                if done.send(outcome).is_err() {
+                    return;
+                }
+            }
+        });
+        let thread = thread.map_err(|error| Trouble::stop(format!("no thread to write on: {error}")))?;
+        Ok(Writer { orders: Some(orders), outcomes, abandoned, thread: Some(thread) })
     }
 
-    /// Writes and commits. An error's next step says whether the transaction is to be aborted or is out of reach.
-    pub fn write(
-        &self,
-        outgoing: &[Outgoing],
-        positions: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
-        faults: &Faults,
-    ) -> Result<(), Trouble> {
-        let deadline = Instant::now() + limits::TURN_WRITE_MAX;
-        self.producer.begin_transaction().map_err(|error| Trouble::of("begin a turn", &error).given_up())?;
-        self.open.set(true);
-        faults.pass(Phase::Begun)?;
-        for value in outgoing {
-            self.send(value, deadline)?;
+    /// Begins to write a turn; the last one's outcome was taken.
+    pub fn begin(&self, parcel: Parcel) {
+        self.order(Order::Write(parcel));
+    }
+
+    /// The outcome of the turn that was begun, once it is known.
+    pub fn outcome(&self) -> Option<Result<(), Trouble>> {
+        match self.outcomes.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => panic!("{ENDED}"),
         }
-        faults.pass(Phase::Sent)?;
-        self.insist("add the positions to a turn", deadline, |wait| {
-            self.producer.send_offsets_to_transaction(positions, group, wait)
-        })?;
-        faults.pass(Phase::Positioned)?;
-        self.flush(deadline)?;
-        faults.pass(Phase::Flushed)?;
-        self.insist("commit a turn", deadline, |wait| self.producer.commit_transaction(wait))?;
-        self.open.set(false);
-        faults.pass(Phase::Committed)
+    }
+
+    /// The outcome of the turn that was begun, waited for.
+    pub fn await_outcome(&self) -> Result<(), Trouble> {
+        self.outcomes.recv().expect(ENDED)
     }
 
     /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
     pub fn abort(&self) -> Result<(), Trouble> {
-        if !self.open.replace(false) {
-            return Ok(());
-        }
-        let deadline = Instant::now() + limits::REACH_MAX;
-        let aborted = self.insist("abort a turn", deadline, |wait| self.producer.abort_transaction(wait));
-        self.producer.client().context().take_delivery_error();
-        aborted.map_err(Trouble::for_new_clients)
+        self.order(Order::Abort);
+        self.await_outcome()
     }
 
-    fn send(&self, value: &Outgoing, deadline: Instant) -> Result<(), Trouble> {
-        let topic = self.topics.name(Topic::from(value.output));
-        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
-        record.partition = value.partition;
-        record.key = value.key.as_deref();
-        record.payload = value.value.as_deref();
-        record.timestamp = value.at.map(|at| at.0);
-        record.headers = headers(&value.headers);
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => break,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
-                    self.check_time("write a turn", deadline)?;
-                    record = returned;
-                    sleep(NAP);
-                }
-                Err((error, _)) => return Err(refused(topic, error.rdkafka_error_code(), &error)),
-            }
-        }
-        telemetry::written(topic, value.value.as_ref().map_or(0, bytes::Bytes::len));
-        Ok(())
-    }
-
-    /// Waits for every delivery report without the 100 ms that rdkafka's own flush takes at least.
-    fn flush(&self, deadline: Instant) -> Result<(), Trouble> {
-        while let Err(error) = self.producer.flush(Duration::ZERO) {
-            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::OperationTimedOut) {
-                return Err(Trouble::of("write a turn", &error).given_up());
-            }
-            self.check_time("write a turn", deadline)?;
-            sleep(NAP);
-        }
-        match self.producer.client().context().take_delivery_error() {
-            Some((code, topic)) => Err(refused(&topic, Some(code), &KafkaError::MessageProduction(code))),
-            None => Ok(()),
-        }
-    }
-
-    /// Calls until it is done, cannot be done, or time is up.
-    fn insist(
-        &self,
-        doing: &str,
-        deadline: Instant,
-        call: impl Fn(Duration) -> KafkaResult<()>,
-    ) -> Result<(), Trouble> {
-        loop {
-            let Err(error) = call(limits::CALL_MAX) else { return Ok(()) };
-            let trouble = Trouble::of(doing, &error);
-            if trouble.next != NextStep::Retry || Instant::now() > deadline || self.stop.expired() {
-                return Err(trouble.given_up());
-            }
-            sleep(NAP);
-        }
-    }
-
-    fn check_time(&self, doing: &str, deadline: Instant) -> Result<(), Trouble> {
-        if Instant::now() < deadline && !self.stop.expired() {
-            return Ok(());
-        }
-        let reason = self.producer.client().context().last_error().unwrap_or_else(|| "no broker takes it".to_owned());
-        Err(Trouble::new(NextStep::StartAnew, Cause::BrokerAway, format!("could not {doing} in time: {reason}")))
+    fn order(&self, order: Order) {
+        let orders = self.orders.as_ref().expect("taken away by drop alone");
+        orders.send(order).unwrap_or_else(|_| panic!("{ENDED}"));
     }
 }
 
-/// A value that its topic does not take. The producer is replaced: librdkafka needs two aborts after such a failure.
-fn refused(topic: &str, code: Option<RDKafkaErrorCode>, error: &KafkaError) -> Trouble {
-    if code == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
-        let why = format!("{topic} refuses a value as too large: raise its max.message.bytes (and then the broker's)");
-        return Trouble::new(NextStep::StartAnew, Cause::TooLarge, why);
-    }
-    Trouble::of(&format!("write to {topic}"), error).for_new_clients()
-}
+const ENDED: &str = "the writer's thread ended by a bug; its message is above";
 
-fn headers(headers: &[(String, bytes::Bytes)]) -> Option<OwnedHeaders> {
-    if headers.is_empty() {
-        return None;
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been told already.
+            let _ = thread.join();
+        }
     }
-    let empty = OwnedHeaders::new_with_capacity(headers.len());
-    Some(headers.iter().fold(empty, |all, (key, value)| all.insert(Header { key, value: Some(&value[..]) })))
-}
-
-/// Ends the open transaction of another instance that is gone, by taking its transactional id for a moment.
-pub fn fence(kafka: &KafkaSettings, instance: &str, sizes: Sizes) -> Result<(), Trouble> {
-    let mut config = client::config(kafka, Role::Producer, sizes);
-    config.set("transactional.id", client::transactional_id(&kafka.group, instance));
-    let producer: ThreadedProducer<Notes> = client::create(&config)?;
-    let doing = "end the transactions of an instance that is gone";
-    producer.init_transactions(4 * limits::CALL_MAX).map_err(|error| Trouble::of(doing, &error).given_up())
 }

@@ -1,0 +1,198 @@
+//! One turn → one Kafka transaction.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    TopicPartitionList,
+    consumer::ConsumerGroupMetadata,
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, Producer as _, ThreadedProducer},
+};
+
+use super::{
+    client::{self, Notes, Role, Sizes},
+    fault::{Faults, Phase},
+    next_step::{Cause, NextStep, Trouble},
+    stop::Stop,
+};
+use crate::{
+    limits,
+    settings::{KafkaSettings, Topic, TopicSettings},
+    telemetry,
+    turn::Outgoing,
+};
+
+/// librdkafka hands over delivery reports every few milliseconds at most; asking more often only burns the processor.
+const NAP: Duration = Duration::from_millis(1);
+
+/// One turn, ready to be written.
+pub struct Parcel {
+    pub outgoing: Vec<Outgoing>,
+    pub positions: TopicPartitionList,
+    /// Of the group as it was when the turn was built: a generation that is over is refused.
+    pub group: ConsumerGroupMetadata,
+    pub faults: Arc<Faults>,
+}
+
+pub struct Transactions {
+    producer: ThreadedProducer<Notes>,
+    topics: TopicSettings,
+    stop: Stop,
+    /// Whoever asked for a turn is gone: what is under way is given up.
+    abandoned: Arc<AtomicBool>,
+    /// A transaction was begun and neither committed nor aborted.
+    open: Cell<bool>,
+}
+
+impl Transactions {
+    /// A producer whose predecessor of the same id is fenced, and its open transaction ended.
+    pub fn start(
+        kafka: &KafkaSettings,
+        topics: &TopicSettings,
+        sizes: Sizes,
+        stop: Stop,
+        abandoned: Arc<AtomicBool>,
+    ) -> Result<Transactions, Trouble> {
+        let producer = client::create(&client::config(kafka, Role::Producer, sizes))?;
+        let this = Transactions { producer, topics: topics.clone(), stop, abandoned, open: Cell::new(false) };
+        let deadline = Instant::now() + limits::REACH_MAX;
+        this.insist("take up the transactional id", deadline, |wait| this.producer.init_transactions(wait))?;
+        Ok(this)
+    }
+
+    /// Writes and commits. An error's next step says whether the transaction is to be aborted or is out of reach.
+    pub fn write(&self, parcel: Parcel) -> Result<(), Trouble> {
+        let Parcel { outgoing, positions, group, faults } = parcel;
+        let deadline = Instant::now() + limits::TURN_WRITE_MAX;
+        self.producer.begin_transaction().map_err(|error| Trouble::of("begin a turn", &error).given_up())?;
+        self.open.set(true);
+        faults.pass(Phase::Begun)?;
+        // Each value goes as soon as the client has its copy.
+        for value in outgoing {
+            self.send(&value, deadline)?;
+        }
+        faults.pass(Phase::Sent)?;
+        self.insist("add the positions to a turn", deadline, |wait| {
+            self.producer.send_offsets_to_transaction(&positions, &group, wait)
+        })?;
+        faults.pass(Phase::Positioned)?;
+        self.flush(deadline)?;
+        faults.pass(Phase::Flushed)?;
+        self.insist("commit a turn", deadline, |wait| self.producer.commit_transaction(wait))?;
+        self.open.set(false);
+        faults.pass(Phase::Committed)
+    }
+
+    /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
+    pub fn abort(&self) -> Result<(), Trouble> {
+        if !self.open.replace(false) {
+            return Ok(());
+        }
+        let deadline = Instant::now() + limits::REACH_MAX;
+        let aborted = self.insist("abort a turn", deadline, |wait| self.producer.abort_transaction(wait));
+        self.producer.client().context().take_delivery_error();
+        aborted.map_err(Trouble::for_new_clients)
+    }
+
+    fn send(&self, value: &Outgoing, deadline: Instant) -> Result<(), Trouble> {
+        let topic = self.topics.name(Topic::from(value.output));
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+        record.partition = value.partition;
+        record.key = value.key.as_deref();
+        record.payload = value.value.as_deref();
+        record.timestamp = value.at.map(|at| at.0);
+        record.headers = headers(&value.headers);
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
+                    self.check_time("write a turn", deadline)?;
+                    record = returned;
+                    sleep(NAP);
+                }
+                Err((error, _)) => return Err(refused(topic, error.rdkafka_error_code(), &error)),
+            }
+        }
+        telemetry::written(topic, value.value.as_ref().map_or(0, bytes::Bytes::len));
+        Ok(())
+    }
+
+    /// Waits for every delivery report without the 100 ms that rdkafka's own flush takes at least.
+    fn flush(&self, deadline: Instant) -> Result<(), Trouble> {
+        while let Err(error) = self.producer.flush(Duration::ZERO) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::OperationTimedOut) {
+                return Err(Trouble::of("write a turn", &error).given_up());
+            }
+            self.check_time("write a turn", deadline)?;
+            sleep(NAP);
+        }
+        match self.producer.client().context().take_delivery_error() {
+            Some((code, topic)) => Err(refused(&topic, Some(code), &KafkaError::MessageProduction(code))),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls until it is done, cannot be done, or time is up.
+    fn insist(
+        &self,
+        doing: &str,
+        deadline: Instant,
+        call: impl Fn(Duration) -> KafkaResult<()>,
+    ) -> Result<(), Trouble> {
+        loop {
+            let Err(error) = call(limits::CALL_MAX) else { return Ok(()) };
+            let trouble = Trouble::of(doing, &error);
+            if trouble.next != NextStep::Retry || Instant::now() > deadline || self.is_given_up() {
+                return Err(trouble.given_up());
+            }
+            sleep(NAP);
+        }
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.stop.expired() || self.abandoned.load(Ordering::Relaxed)
+    }
+
+    fn check_time(&self, doing: &str, deadline: Instant) -> Result<(), Trouble> {
+        if Instant::now() < deadline && !self.is_given_up() {
+            return Ok(());
+        }
+        let reason = self.producer.client().context().last_error().unwrap_or_else(|| "no broker takes it".to_owned());
+        Err(Trouble::new(NextStep::StartAnew, Cause::BrokerAway, format!("could not {doing} in time: {reason}")))
+    }
+}
+
+/// A value that its topic does not take. The producer is replaced: librdkafka needs two aborts after such a failure.
+fn refused(topic: &str, code: Option<RDKafkaErrorCode>, error: &KafkaError) -> Trouble {
+    if code == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+        let why = format!("{topic} refuses a value as too large: raise its max.message.bytes (and then the broker's)");
+        return Trouble::new(NextStep::StartAnew, Cause::TooLarge, why);
+    }
+    Trouble::of(&format!("write to {topic}"), error).for_new_clients()
+}
+
+fn headers(headers: &[(String, bytes::Bytes)]) -> Option<OwnedHeaders> {
+    if headers.is_empty() {
+        return None;
+    }
+    let empty = OwnedHeaders::new_with_capacity(headers.len());
+    Some(headers.iter().fold(empty, |all, (key, value)| all.insert(Header { key, value: Some(&value[..]) })))
+}
+
+/// Ends the open transaction of another instance that is gone, by taking its transactional id for a moment.
+pub fn fence(kafka: &KafkaSettings, instance: &str, sizes: Sizes) -> Result<(), Trouble> {
+    let mut config = client::config(kafka, Role::Producer, sizes);
+    config.set("transactional.id", client::transactional_id(&kafka.group, instance));
+    let producer: ThreadedProducer<Notes> = client::create(&config)?;
+    let doing = "end the transactions of an instance that is gone";
+    producer.init_transactions(4 * limits::CALL_MAX).map_err(|error| Trouble::of(doing, &error).given_up())
+}
