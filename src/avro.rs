@@ -5,6 +5,8 @@
 //! fingerprint names, then resolved to today's. To change a shape, add `vN+1.avsc` and its line in [`Schema::texts`];
 //! what is new needs a default.
 
+mod datum;
+
 use std::sync::LazyLock;
 
 use apache_avro::{
@@ -102,11 +104,17 @@ pub fn encode_sized<T: Serialize>(schema: Schema, value: &T, body_bytes: usize) 
     let mut framed = Vec::with_capacity(body_bytes + limits::AVRO_FIRST_BYTES);
     framed.extend_from_slice(&MARKER);
     framed.extend_from_slice(&version.fingerprint);
-    version
-        .writer
-        .write_ser(&mut framed, value)
+    datum::write(&mut framed, value)
         .unwrap_or_else(|error| panic!("the shape and the schema of {} disagree: {error}", schema.name()));
+    debug_assert_eq!(framed[FRAME_BYTES..], version.reference(value), "the shape and the schema of {}", schema.name());
     framed
+}
+
+/// Only the datum of a value of today's schema: what it is, without saying how it is written.
+pub fn encode_datum<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut datum = Vec::with_capacity(limits::AVRO_FIRST_BYTES);
+    datum::write(&mut datum, value).unwrap_or_else(|error| panic!("the value has no Avro form: {error}"));
+    datum
 }
 
 /// Decodes a framed value that any published version of the schema wrote.
@@ -171,6 +179,14 @@ impl Version {
             reader: reader.expect("a published schema resolves"),
             is_today,
         }
+    }
+
+    /// The datum as apache-avro writes it, schema in hand.
+    fn reference<T: Serialize>(&self, value: &T) -> Vec<u8> {
+        let mut datum = Vec::new();
+        let written = self.writer.write_ser(&mut datum, value);
+        written.unwrap_or_else(|error| panic!("the shape and its schema disagree: {error}"));
+        datum
     }
 
     /// Today's version is read straight into the shape; an older one through a generic value that is resolved first.

@@ -25,7 +25,9 @@ use identity::{Index, RecordRef, Tag, guard_of};
 
 use crate::{
     arrival::Timestamp,
+    avro,
     evidence::{Evidence, Flag},
+    limits,
     mail::{Digest, Guard, Key},
     record::{ClosedBecause, JournalRecord},
 };
@@ -328,8 +330,7 @@ impl Correlator {
     }
 
     fn draft(&mut self, record: &RecordRef) -> &mut Draft {
-        let messages = self.keys.get_mut(&record.key);
-        messages.and_then(|messages| messages.drafts.get_mut(&record.tag)).expect("a record that is referred to exists")
+        draft_of(&mut self.keys, record)
     }
 
     /// Something of the draft changed: it is open again, and its timers count from now.
@@ -394,11 +395,10 @@ impl Correlator {
 
     /// Publishes what the draft adds up to, if that differs from what was published before.
     fn close(&mut self, record: &RecordRef, now: Timestamp, budget: &mut Budget) {
-        let rules = self.rules.clone();
-        let draft = self.draft(record);
+        let draft = draft_of(&mut self.keys, record);
         draft.open = false;
         draft.head_changed();
-        if let Some(complete) = complete(record, draft, &rules, now) {
+        if let Some(complete) = complete(record, draft, &self.rules, now) {
             budget.spend(&complete);
             self.effects.push_back(Effect::Publish(Box::new(complete)));
         }
@@ -455,6 +455,11 @@ impl Correlator {
     }
 }
 
+fn draft_of<'a>(keys: &'a mut HashMap<Key, Messages>, record: &RecordRef) -> &'a mut Draft {
+    let messages = keys.get_mut(&record.key);
+    messages.and_then(|messages| messages.drafts.get_mut(&record.tag)).expect("a record that is referred to exists")
+}
+
 /// The next revision of a draft, unless it would say what the last one said.
 fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) -> Option<Complete> {
     let pieces = merge::in_order(draft.pieces());
@@ -464,8 +469,8 @@ fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) ->
         let merge::Merge { record, wanted, notice } = merge::merge(id, &pieces, draft.reused, &rules.topic_names);
         (record, wanted, notice)
     };
-    let text = serde_json::to_vec(&record).expect("a record has no value that JSON cannot say");
-    let digest = Digest::of(&text);
+    let datum = avro::encode_datum(&record);
+    let digest = Digest::of(&datum);
     let mut published =
         draft.published.take().unwrap_or(Published { revision: 0, digest: Digest([0; 32]), carried: Vec::new() });
     if published.revision > 0 && published.digest == digest {
@@ -474,7 +479,7 @@ fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) ->
     }
     published.revision += 1;
     published.digest = digest;
-    let wanted = carry(&mut record, wanted, &mut published, rules, text.len());
+    let wanted = carry(&mut record, wanted, &mut published, rules, limits::archive_bytes_beside_originals(datum.len()));
     record.revision = published.revision;
     record.closed_at = now.0;
     let non_delivery = notice.filter(|_| published.revision == 1);
@@ -503,8 +508,8 @@ fn carry(
     let mut room = rules.archive_bytes_max.map(|max| max.saturating_sub(record_bytes));
     let mut by_reference = false;
     let mut fitting = Vec::new();
-    let carried: HashMap<Digest, Carried> =
-        published.carried.iter().map(|carried| (carried.sha256, carried.clone())).collect();
+    let before = published.carried.clone();
+    let carried: HashMap<Digest, &Carried> = before.iter().map(|carried| (carried.sha256, carried)).collect();
     for original in wanted {
         let earlier = carried.get(&original.sha256);
         if let Some(carried) = earlier.filter(|carried| !rules.carry_again || carried.reference.is_some()) {
