@@ -63,9 +63,9 @@ pub const SEND_QUEUE_KIB: usize = 64 * 1024;
 /// instance ends it earlier). Far above the longest commit, below the 15 min that a broker allows.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Writing one turn, from its first message to the answer of its commit. Beyond it, what became of the turn is asked
-/// anew of the broker.
-pub const TURN_WRITE_MAX: Duration = Duration::from_secs(90);
+/// Writing one turn, from its first message to the answer of its commit: below [`TRANSACTION_TIMEOUT`], so that we and
+/// not the broker end a turn that takes too long. Beyond it, what became of the turn is asked anew of the broker.
+pub const TURN_WRITE_MAX: Duration = Duration::from_secs(50);
 
 /// One waiting call into the Kafka client: how late a stop may be noticed.
 pub const CALL_MAX: Duration = Duration::from_millis(500);
@@ -88,6 +88,10 @@ pub const REFETCH_MAX: Duration = Duration::from_secs(30);
 
 /// Messages between two wanted ones that are read over rather than jumped: a jump costs an answer of the broker.
 pub const REFETCH_GAP_MAX: i64 = 64;
+
+/// A member of our own instance name that is still in the group after so long is alive: longer than the session that a
+/// dead one is missed by.
+pub const SLOT_WAIT_MAX: Duration = Duration::from_secs(8);
 
 /// From SIGTERM to the end of the process; the turn under way is given up after it and redone by the next owner.
 pub const STOP_MAX: Duration = Duration::from_millis(4500);

@@ -123,11 +123,15 @@ impl Context {
     #[cfg(feature = "kafka")]
     fn settings_with(&self, more: &[(String, String)]) -> Result<Settings, Failure> {
         let ours = variables().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
-        Ok(Settings::load(self.config.as_deref(), ours.chain(more.iter().cloned()))?)
+        let settings = Settings::load(self.config.as_deref(), ours.chain(more.iter().cloned()))?;
+        check_client(&settings)?;
+        Ok(settings)
     }
 
     fn settings_with_origins(&self) -> Result<(Settings, Vec<Effective>), Failure> {
-        Ok(Settings::load_with_origins(self.config.as_deref(), variables())?)
+        let (settings, effective) = Settings::load_with_origins(self.config.as_deref(), variables())?;
+        check_client(&settings)?;
+        Ok((settings, effective))
     }
 
     /// Prints a line to standard output.
@@ -140,6 +144,18 @@ impl Context {
         let mut out = BufWriter::new(io::stdout().lock());
         write(&mut out).and_then(|()| out.flush()).map_err(Failure::Output)
     }
+}
+
+/// Whether the Kafka client takes what is passed through to it.
+#[cfg(feature = "kafka")]
+fn check_client(settings: &Settings) -> Result<(), Failure> {
+    crate::kafka::check_properties(&settings.kafka).map_err(Failure::Usage)
+}
+
+/// A build without the Kafka client passes nothing through.
+#[cfg(not(feature = "kafka"))]
+fn check_client(_: &Settings) -> Result<(), Failure> {
+    Ok(())
 }
 
 fn variables() -> impl Iterator<Item = (String, String)> {

@@ -115,6 +115,7 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
     let topic_names =
         TopicNames { reports: REPORTS_TOPIC.into(), envelopes: ENVELOPES_TOPIC.into(), strays: STRAYS_TOPIC.into() };
     TurnRules {
+        passed_on_bytes_max: None,
         rules: Rules {
             timing: options.timing,
             topic_names,
@@ -234,7 +235,7 @@ impl Run<'_> {
             source: arrival.source.clone(),
         };
         let mut output = TurnOutput::default();
-        output.outgoing.push(publish::rejected(arrival, rejection, ENVELOPES_TOPIC));
+        output.outgoing.push(publish::rejected(arrival, rejection, ENVELOPES_TOPIC, None));
         publish::ledger(vec![row], &self.rules, &mut output);
         self.count(&turn::Counts { arrivals: 1, rejected: 1, ..turn::Counts::default() });
         output.outgoing.iter().try_for_each(|outgoing| self.write(outgoing))

@@ -44,8 +44,12 @@ pub fn transactional_id(group: &str, instance: &str) -> String {
 
 /// Whether librdkafka takes the user's properties (which of them are not the user's to set, the settings say).
 pub fn check_properties(kafka: &KafkaSettings) -> Result<(), String> {
-    let config = config(kafka, Role::Producer, Sizes { message_max: 1 << 20, batch_max: 1 << 20 });
-    config.create_native_config().map(drop).map_err(|error| format!("[kafka.client]: {error}"))
+    let sizes = Sizes { message_max: 1 << 20, batch_max: 1 << 20 };
+    for role in [Role::Admin, Role::Lookup, Role::Member, Role::Producer, Role::Restorer] {
+        let made = config(kafka, role, sizes).create_native_config();
+        made.map_err(|error| format!("[kafka.client]: {error}"))?;
+    }
+    Ok(())
 }
 
 /// The whole configuration of a client: ours, then the user's.
@@ -90,7 +94,8 @@ fn member(config: &mut ClientConfig, kafka: &KafkaSettings) {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "earliest")
+        // Retention that overtakes a reader must not pass unseen: a restore counts what is gone.
+        .set("auto.offset.reset", "error")
         // The shortest that a broker takes by default: a killed instance is missed for so long.
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "1500")

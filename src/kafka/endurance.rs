@@ -10,9 +10,12 @@ const FENCED_MAX: u32 = 3;
 
 #[derive(Default)]
 pub struct Endurance {
+    /// Recoveries since the last turn, for other reasons than a broker that is away.
     setbacks: u32,
     fenced: u32,
     waiting_since: Option<Instant>,
+    /// Since when no turn was committed, as far as recoveries tell.
+    turnless_since: Option<Instant>,
     told: bool,
 }
 
@@ -21,13 +24,14 @@ impl Endurance {
     pub fn turned(&mut self) {
         self.setbacks = 0;
         self.fenced = 0;
+        self.turnless_since = None;
         self.answered();
     }
 
     /// A broker answered.
     pub fn answered(&mut self) {
         if std::mem::take(&mut self.told) {
-            tracing::info!("Kafka answers again");
+            tracing::info!("waiting is over");
         }
         self.waiting_since = None;
     }
@@ -39,19 +43,31 @@ impl Endurance {
         if waited > limits::AWAY_MAX {
             return Err(Trouble { next: NextStep::Stop, ..trouble });
         }
-        if trouble.cause == Cause::BrokerAway && waited > Duration::from_secs(1) && !self.told {
+        if waited > Duration::from_secs(1) && !self.told {
             self.told = true;
             let reason = reason.unwrap_or_default();
-            tracing::warn!(%trouble, reason, "Kafka does not answer; waiting for it. Look at the brokers, then at kafka.brokers");
+            match trouble.cause {
+                Cause::BrokerAway => tracing::warn!(
+                    %trouble,
+                    reason,
+                    "Kafka does not answer; waiting for it. Look at the brokers, then at kafka.brokers"
+                ),
+                _ => tracing::warn!(%trouble, "waiting"),
+            }
         }
         Ok(())
     }
 
     /// A recovery is due: how long to wait first, or why not to try any more.
     pub fn setback(&mut self, trouble: &Trouble) -> Result<Duration, Trouble> {
+        let turnless = self.turnless_since.get_or_insert_with(Instant::now).elapsed();
         if trouble.cause == Cause::BrokerAway {
             self.waits(trouble.clone(), None)?;
-            return Ok(limits::RECOVERY_WAIT_MIN);
+            // Brokers may answer questions and yet take no turn.
+            return match turnless > limits::AWAY_MAX {
+                true => Err(Trouble { next: NextStep::Stop, ..trouble.clone() }),
+                false => Ok(limits::RECOVERY_WAIT_MIN),
+            };
         }
         self.setbacks += 1;
         self.fenced += u32::from(trouble.cause == Cause::Fenced);

@@ -10,9 +10,11 @@ use super::next_step::{Cause, NextStep, Trouble};
 
 pub const VARIABLE: &str = "MAILJOURNAL_TEST_FAULT";
 
-/// The phases of a turn, in order; each is passed when it is over.
+/// The phases of a restore and of a turn, in order; each of a turn is passed when it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Before what an instance that is gone had begun is ended.
+    Orphaned,
     Gathered,
     Built,
     Begun,
@@ -85,6 +87,7 @@ fn fault(text: &str) -> Option<Fault> {
         _ => return None,
     };
     let phase = match phase {
+        "orphaned" => Phase::Orphaned,
         "gathered" => Phase::Gathered,
         "built" => Phase::Built,
         "begun" => Phase::Begun,

@@ -12,6 +12,7 @@ mod intake;
 mod next_step;
 pub mod outside;
 mod restore;
+mod slot;
 pub mod stop;
 pub mod topics;
 mod transactions;
@@ -30,6 +31,8 @@ use next_step::{NextStep, Trouble};
 use stop::Stop;
 use worker::Worker;
 
+pub use client::check_properties;
+
 use crate::{
     settings::Settings,
     telemetry::{self, Health},
@@ -38,8 +41,8 @@ use crate::{
 /// Checks, then works until `stop`. An error is a sentence that says what was wrong and what to do.
 pub fn run(settings: &Settings, health: &Health, faults: &Arc<Faults>, stop: &Stop) -> Result<(), String> {
     health.beat(now());
-    client::check_properties(&settings.kafka)?;
     let mut layout = topics::layout_or_refusal(settings)?;
+    let _slot = slot::take(&settings.kafka, stop)?;
     let mut endurance = Endurance::default();
     while !stop.requested() {
         let worker = Worker::start(settings, &layout, health, &mut endurance, faults, stop.clone());

@@ -103,6 +103,8 @@ impl Signs {
             _ if self.fatal => NextStep::StartAnew,
             _ if self.requires_abort => NextStep::Abort,
             _ if self.retriable => NextStep::Retry,
+            // Retention has overtaken the reader; a restore begins where the log now does.
+            Some(Code::AutoOffsetReset) => NextStep::Abort,
             Some(code) if is_away(code) => NextStep::Retry,
             _ => NextStep::StartAnew,
         }

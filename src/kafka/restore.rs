@@ -15,11 +15,16 @@ use rdkafka::{
 use super::{
     bodies::{self, Offsets},
     client::{self, Notes, Role},
+    fault::Phase,
     next_step::{NextStep, Trouble},
     transactions,
     worker::Worker,
 };
-use crate::{limits, settings::Topic, telemetry};
+use crate::{
+    limits,
+    settings::{KafkaSettings, Topic},
+    telemetry,
+};
 
 /// What waits leave to the rest of the loop: a new rebalance makes a restore pointless.
 #[derive(Debug)]
@@ -42,10 +47,11 @@ impl Worker<'_> {
     /// drafts of those transactions lie below the high watermark taken afterwards, so a restore that has read up to it
     /// has seen them all, even where the last markers are still on their way.
     pub(super) fn restore(&mut self, numbers: &[i32]) -> Result<Offsets, Interrupted> {
-        self.end_orphans(numbers);
+        if let Err(trouble) = self.end_orphans(numbers) {
+            tracing::warn!(%trouble, "the open transaction of an instance that is gone, if any, has to time out");
+        }
         let committed = self.insist(|worker, wait| committed(&worker.member, worker.inputs(numbers), wait))?;
         let committed: Offsets = committed.into_iter().filter_map(|(at, (offset, _))| Some((at, offset?))).collect();
-        let positions = self.positions(numbers, committed)?;
 
         let drafts = |worker: &Worker<'_>| {
             let topic = worker.settings.topics.name(Topic::Drafts).to_owned();
@@ -65,6 +71,8 @@ impl Worker<'_> {
             }
         })?;
 
+        self.check_remembered(numbers, &committed, &first, &high)?;
+        let positions = self.positions(numbers, committed)?;
         for number in numbers {
             self.tasks.assign(*number);
         }
@@ -80,23 +88,57 @@ impl Worker<'_> {
     }
 
     /// Ends what an instance that is gone had begun on these partitions. A transaction left open would hold up the
-    /// restore, and every reader, until it times out. Failing at it only costs that time.
-    fn end_orphans(&self, numbers: &[i32]) {
+    /// restore, and every reader, until it times out. Failing at it costs only that time: what a member that was left
+    /// behind still writes is refused by its generation.
+    fn end_orphans(&self, numbers: &[i32]) -> Result<(), Trouble> {
+        self.faults.pass(Phase::Orphaned)?;
         // Not stable: a position of an open transaction would be waited for, and that transaction is what is to be ended.
-        let Ok(committed) = committed(self.lookup.consumer(), self.inputs(numbers), limits::CALL_MAX) else { return };
+        let committed = committed(self.lookup.consumer(), self.inputs(numbers), 2 * limits::CALL_MAX)?;
         let writers: BTreeSet<String> = committed.into_values().map(|(_, writer)| writer).collect();
         let others: Vec<&String> =
             writers.iter().filter(|name| !name.is_empty() && **name != self.settings.kafka.instance).collect();
         if others.is_empty() {
-            return;
+            return Ok(());
         }
-        let Ok(members) = members(&self.member, &self.settings.kafka.group) else { return };
+        let KafkaSettings { group, instance, .. } = &self.settings.kafka;
+        let members = members(&self.member, group, 4 * limits::CALL_MAX)?;
+        if !members.contains(instance) {
+            // This instance is a member: a list without it tells nothing of the others either.
+            return Err(Trouble::abort("the group does not tell its members"));
+        }
         for instance in others.into_iter().filter(|name| !members.contains(*name)) {
             match transactions::fence(&self.settings.kafka, instance, self.sizes) {
                 Ok(()) => tracing::info!(instance, "took the place of an instance that is gone"),
                 Err(trouble) => tracing::warn!(instance, %trouble, "its open transaction, if any, has to time out"),
             }
         }
+        Ok(())
+    }
+
+    /// Whether Kafka still knows the positions of partitions that were worked on: the changelog tells that they were.
+    fn check_remembered(
+        &self,
+        numbers: &[i32],
+        committed: &Offsets,
+        first: &Offsets,
+        high: &Offsets,
+    ) -> Result<(), Trouble> {
+        let drafts = self.settings.topics.name(Topic::Drafts);
+        for number in numbers {
+            let at = (drafts.to_owned(), *number);
+            let unknown = self.inputs(&[*number]).find(|input| !committed.contains_key(input));
+            if let Some((topic, _)) = unknown.filter(|_| first[&at] < high[&at]) {
+                return Err(Trouble::stop(format!(
+                    "Kafka has no position of group {} in {topic}, partition {number}, although {drafts} holds what was \
+                     made of it (an idle group is forgotten after offsets.retention.minutes). Reading it from its \
+                     beginning would publish records again: set the group's positions with kafka-consumer-groups \
+                     --reset-offsets, or, to begin from nothing, delete {drafts} and make it anew with `mailjournal \
+                     topics create`",
+                    self.settings.kafka.group
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Where to consume from: the committed position, else where the log begins. Says what was deleted unread.
@@ -104,9 +146,20 @@ impl Worker<'_> {
         let begin = self.insist(|worker, wait| {
             bodies::log_offsets(worker.lookup.consumer(), worker.inputs(numbers), Offset::Beginning, wait)
         })?;
+        let end = self.insist(|worker, wait| {
+            bodies::log_offsets(worker.lookup.consumer(), worker.inputs(numbers), Offset::End, wait)
+        })?;
         let mut positions = begin.clone();
         for (at, offset) in committed {
             let first = begin[&at];
+            if offset > end[&at] {
+                return Err(Interrupted::Failed(Trouble::stop(format!(
+                    "the committed position in {}, partition {}, is {offset}, and the topic ends at {}: it was deleted and \
+                     made anew, or has lost its end. Set the group's positions with kafka-consumer-groups \
+                     --reset-offsets",
+                    at.0, at.1, end[&at]
+                ))));
+            }
             if offset < first {
                 let arrivals = (first - offset) as u64;
                 telemetry::expired(arrivals);
@@ -190,8 +243,8 @@ impl Worker<'_> {
     /// Serves the group for a moment.
     fn look_up(&mut self) -> Result<(), Interrupted> {
         self.beat();
-        self.poll_member_only(Duration::from_millis(10))?;
-        match (self.stop.requested(), self.pending.is_some()) {
+        let rebalanced = self.poll_member_only(Duration::from_millis(10))?;
+        match (self.stop.requested(), rebalanced) {
             (true, _) => Err(Interrupted::Stopped),
             (_, true) => Err(Interrupted::Rebalanced),
             _ => Ok(()),
@@ -233,10 +286,13 @@ fn committed(
 }
 
 /// The instances that are members of the group now.
-fn members(consumer: &BaseConsumer<Notes>, group: &str) -> Result<BTreeSet<String>, Trouble> {
+pub(super) fn members(
+    consumer: &BaseConsumer<Notes>,
+    group: &str,
+    wait: Duration,
+) -> Result<BTreeSet<String>, Trouble> {
     let doing = "ask who is in the group";
-    let list =
-        consumer.fetch_group_list(Some(group), 2 * limits::CALL_MAX).map_err(|error| Trouble::of(doing, &error))?;
+    let list = consumer.fetch_group_list(Some(group), wait).map_err(|error| Trouble::of(doing, &error))?;
     let members = list.groups().iter().filter(|found| found.name() == group).flat_map(|found| found.members());
     Ok(members.map(|member| member.client_id().to_owned()).collect())
 }

@@ -19,8 +19,18 @@ use crate::{
     settings::{Settings, Topic},
 };
 
-/// `max.message.bytes` of the topics that `topics create` makes: a mail of 30 MB, and what is put around it.
-const MESSAGE_BYTES: usize = 40 * 1024 * 1024;
+/// `max.message.bytes` of the input topics that `topics create` makes: a mail of 30 MB, and what is put around it.
+const INPUT_MESSAGE_BYTES: usize = 40 * 1024 * 1024;
+
+/// `max.message.bytes` of the topics that are written: an arrival and the headers that tell of it, or all evidence that
+/// one arrival may hold.
+const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// What each topic that is written must take at least: a ledger row, a record without its originals.
+const MESSAGE_BYTES_MIN: usize = 64 * 1024;
+
+/// `max.message.bytes` that the drafts topic needs.
+const DRAFT_MESSAGE_BYTES: usize = 52 * 1024 * 1024;
 
 /// Bytes of a value that its topic counts beside it: key, headers, and the batch around it.
 const FRAMING_BYTES: usize = 4 * 1024;
@@ -36,6 +46,8 @@ pub struct Layout {
     pub sizes: Sizes,
     /// The largest value that the archive topic takes.
     pub archive_bytes_max: usize,
+    /// The largest value, with its headers, that both the strays and the rejected topic take.
+    pub passed_on_bytes_max: usize,
 }
 
 /// One thing that was found.
@@ -182,10 +194,12 @@ impl Inspection<'_> {
         let message_max = bytes().max().unwrap_or(MESSAGE_BYTES).min(1_000_000_000);
         // A batch is counted with its framing, and one that is larger than any topic takes is refused whole.
         let batch_max = bytes().min().unwrap_or(MESSAGE_BYTES).saturating_sub(FRAMING_BYTES).clamp(1024, 1_000_000);
+        let room = |topic: Topic| self.topics[&topic].message_bytes().saturating_sub(FRAMING_BYTES);
         Ok(Layout {
             partitions: self.topics[&Topic::Reports].partitions,
             sizes: Sizes { message_max: message_max + FRAMING_BYTES, batch_max },
-            archive_bytes_max: self.topics[&Topic::Archive].message_bytes().saturating_sub(FRAMING_BYTES),
+            archive_bytes_max: room(Topic::Archive),
+            passed_on_bytes_max: room(Topic::Strays).min(room(Topic::Rejected)),
         })
     }
 
@@ -262,23 +276,33 @@ impl Inspection<'_> {
         let Some(needed) = inputs.map(Found::message_bytes).max() else { return };
         for (topic, found) in &self.topics {
             let bytes = found.message_bytes();
+            let name = self.name(*topic);
+            let needed = if *topic == Topic::Drafts { needed.max(DRAFT_MESSAGE_BYTES) } else { needed };
             if bytes >= needed {
                 continue;
             }
-            let name = self.name(*topic);
+            if bytes < MESSAGE_BYTES_MIN {
+                findings.push(Finding::Wrong(format!(
+                    "{name} takes {bytes} bytes: not even small values fit. Raise its max.message.bytes to {needed}"
+                )));
+                continue;
+            }
             match topic {
-                Topic::Strays | Topic::Drafts | Topic::Rejected => findings.push(Finding::Wrong(format!(
-                    "{name} takes {bytes} bytes and the inputs {needed}: an arrival that does not fit would stop the \
-                     stream. Raise its max.message.bytes to {needed}"
+                Topic::Strays | Topic::Rejected => findings.push(Finding::Wrong(format!(
+                    "{name} takes {bytes} bytes and the inputs {needed}: arrivals are passed on there whole. Raise its \
+                     max.message.bytes to {needed}"
+                ))),
+                Topic::Drafts => findings.push(Finding::Wrong(format!(
+                    "{name} takes {bytes} bytes: all that one arrival says must fit. Raise its max.message.bytes to \
+                     {needed}"
                 ))),
                 Topic::Archive => findings.push(Finding::Note(format!(
                     "{name} takes {bytes} bytes and the inputs {needed}: originals that do not fit go by reference"
                 ))),
-                Topic::Ndr | Topic::Activity | Topic::Ledger => findings.push(Finding::Note(format!(
-                    "{name} takes {bytes} bytes and the inputs {needed}: raise its max.message.bytes to {needed} if \
-                     mails with very many recipients come"
+                Topic::Ndr | Topic::Activity => findings.push(Finding::Note(format!(
+                    "{name} takes {bytes} bytes and the inputs {needed}: what does not fit is cut or goes by reference"
                 ))),
-                Topic::Reports | Topic::Envelopes => {}
+                Topic::Ledger | Topic::Reports | Topic::Envelopes => {}
             }
         }
     }
@@ -360,7 +384,9 @@ fn wait_until_seen(settings: &Settings) -> Result<(), String> {
 }
 
 fn wanted_config(topic: Topic, settings: &Settings, replication: i32) -> Vec<(&'static str, String)> {
-    let mut config = vec![("max.message.bytes", MESSAGE_BYTES.to_string())];
+    let message_bytes =
+        if matches!(topic, Topic::Reports | Topic::Envelopes) { INPUT_MESSAGE_BYTES } else { MESSAGE_BYTES };
+    let mut config = vec![("max.message.bytes", message_bytes.to_string())];
     if replication >= 3 {
         config.push(("min.insync.replicas", "2".to_owned()));
     }

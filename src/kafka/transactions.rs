@@ -109,7 +109,6 @@ impl Transactions {
         record.partition = value.partition;
         record.key = value.key.as_deref();
         record.payload = value.value.as_deref();
-        record.timestamp = value.at.map(|at| at.0);
         record.headers = headers(&value.headers);
         loop {
             match self.producer.send(record) {

@@ -58,11 +58,11 @@ pub struct Worker<'a> {
     writing: Option<Writing>,
     health: &'a Health,
     endurance: &'a mut Endurance,
-    faults: &'a Arc<Faults>,
+    pub(super) faults: &'a Arc<Faults>,
     /// The partition numbers that are being worked on.
     numbers: Vec<i32>,
-    /// Where reading began when they were taken up.
-    began_at: Offsets,
+    /// What was last committed of their inputs, or is about to be.
+    positions: Offsets,
     gathering_since: Instant,
     turned_at: Instant,
     more_due: bool,
@@ -124,7 +124,7 @@ impl<'a> Worker<'a> {
             endurance,
             faults,
             numbers: Vec::new(),
-            began_at: Offsets::new(),
+            positions: Offsets::new(),
             gathering_since: Instant::now(),
             turned_at: Instant::now(),
             more_due: false,
@@ -154,10 +154,9 @@ impl<'a> Worker<'a> {
         }
         if let Some(numbers) = self.pending.take() {
             return match self.take_up(&numbers) {
-                Ok(()) | Err(Interrupted::Stopped) => Ok(()),
-                // The tasks half restored are dropped by the next assignment's arrival.
-                Err(Interrupted::Rebalanced) => Ok(()),
-                Err(Interrupted::Failed(trouble)) => Err(self.hold(trouble, numbers)),
+                // A rebalance has dropped the tasks half restored.
+                Ok(()) | Err(Interrupted::Stopped | Interrupted::Rebalanced) => Ok(()),
+                Err(Interrupted::Failed(trouble)) => Err(trouble),
             };
         }
         let gathered = self.gather()?;
@@ -185,7 +184,7 @@ impl<'a> Worker<'a> {
             added.map_err(|error| Trouble::of("begin to read", &error).given_up())?;
         }
         self.member.assign(&list).map_err(|error| Trouble::of("begin to read", &error).given_up())?;
-        self.began_at = positions;
+        self.positions = positions;
         telemetry::restored(self.entries_restored, began.elapsed());
         self.endurance.answered();
         self.health.set_ready(true);
@@ -258,11 +257,13 @@ impl<'a> Worker<'a> {
     }
 
     /// Serves the group while nothing is assigned to be read.
-    pub(super) fn poll_member_only(&mut self, wait: Duration) -> Result<(), Trouble> {
+    ///
+    /// Returns whether there was a rebalance.
+    pub(super) fn poll_member_only(&mut self, wait: Duration) -> Result<bool, Trouble> {
         if let Polled::Failed(error) = self.poll(wait) {
             self.poll_failed(&error)?;
         }
-        self.take_rebalances().map(drop)
+        self.take_rebalances()
     }
 
     /// Drops the tasks that a rebalance took, and notes those that it gave. Returns whether there was one.
@@ -301,6 +302,9 @@ impl<'a> Worker<'a> {
     fn drop_tasks(&mut self) {
         for number in std::mem::take(&mut self.numbers) {
             self.tasks.revoke(number);
+            for (topic, partition) in bodies::inputs(&self.settings.topics, &[number]) {
+                telemetry::lag(&topic, partition, 0);
+            }
         }
         self.more_due = false;
         self.health.set_ready(false);
@@ -340,8 +344,14 @@ impl<'a> Worker<'a> {
         self.finish_writing()?;
         tracing::debug!(?built, waited = ?(began.elapsed() - built), "built");
         let name = |input: Input| self.settings.topics.name(input).to_owned();
-        let next: Offsets =
+        let mut next: Offsets =
             next.iter().map(|((input, partition), offset)| ((name(*input), *partition), *offset)).collect();
+        self.positions.extend(next.clone());
+        // The broker checks a turn's generation by its positions: one without arrivals repeats one, so that a member
+        // which has been left behind without knowing it publishes nothing either.
+        if next.is_empty() {
+            next.extend(self.positions.first_key_value().map(|(at, offset)| (at.clone(), *offset)));
+        }
         let TurnOutput { outgoing, counts, .. } = output;
         let moves = outgoing.iter().any(|value| value.output == Output::Strays);
         let parcel = self.parcel(outgoing, &next, self.faults.clone())?;
@@ -396,7 +406,7 @@ impl<'a> Worker<'a> {
             let position = match read.find_partition(topic, partition).map(|element| element.offset()) {
                 Some(Offset::Offset(offset)) => Some(offset),
                 // Nothing was read of it since it was taken up.
-                _ => self.began_at.get(&at).copied(),
+                _ => self.positions.get(&at).copied(),
             };
             if let (Some(end), Some(position)) = (end, position) {
                 telemetry::lag(topic, partition, end - position);
@@ -429,12 +439,6 @@ impl<'a> Worker<'a> {
             self.poll_member_only(Duration::from_millis(20))?;
         }
         Ok(())
-    }
-
-    /// Puts back an assignment whose restore failed, so that a recovery finds it.
-    fn hold(&mut self, trouble: Trouble, numbers: Vec<i32>) -> Trouble {
-        self.pending.get_or_insert(numbers);
-        trouble
     }
 
     pub(super) fn inputs<'b>(&'b self, numbers: &'b [i32]) -> impl Iterator<Item = (String, i32)> + 'b {
@@ -477,6 +481,7 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
             carry_again: settings.archive_format == crate::turn::ArchiveFormat::Report,
         },
         partitions: layout.partitions,
+        passed_on_bytes_max: Some(layout.passed_on_bytes_max),
         encoding: Encoding::Avro,
         archive_format: settings.archive_format,
         recent_bytes_max: settings.turn.recent_bytes_max,

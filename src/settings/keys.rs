@@ -152,7 +152,18 @@ pub fn kept_property(name: &str) -> Option<&'static str> {
         }
         "enable.partition.eof" => Some("idle partitions are noticed by it; leave it out"),
         "partitioner" => Some("readers find a message where Kafka's default partitioner puts its key; leave it out"),
-        "message.max.bytes" => Some("it follows from what the topics take; leave it out"),
+        "message.max.bytes"
+        | "batch.size"
+        | "fetch.max.bytes"
+        | "fetch.message.max.bytes"
+        | "max.partition.fetch.bytes"
+        | "receive.message.max.bytes" => Some("it follows from what the topics take; leave it out"),
+        "max.in.flight" | "max.in.flight.requests.per.connection" => {
+            Some("the order of what is written depends on it; leave it out")
+        }
+        "transaction.timeout.ms" | "message.timeout.ms" | "delivery.timeout.ms" => {
+            Some("it follows from how long a turn may take to be written; leave it out")
+        }
         _ => None,
     }
 }

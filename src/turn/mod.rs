@@ -12,7 +12,7 @@ pub mod recent;
 pub mod stray;
 pub mod task;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -65,10 +65,18 @@ pub struct Outgoing {
     /// None deletes the key (drafts).
     pub value: Option<Bytes>,
     pub headers: Vec<(String, Bytes)>,
-    /// The Kafka timestamp to give it; none: now.
-    pub at: Option<Timestamp>,
     /// Originals whose bytes the value carries: the files shell writes each to a file of its own.
     pub originals: Vec<(Digest, Bytes)>,
+}
+
+impl Outgoing {
+    /// What its topic counts of it, about: the lengths of headers and fields take a few bytes each.
+    fn bytes(&self) -> usize {
+        const LENGTHS: usize = 10;
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + LENGTHS);
+        let [key, value] = [&self.key, &self.value].map(|bytes| bytes.as_ref().map_or(0, Bytes::len) + LENGTHS);
+        key + value + headers.sum::<usize>()
+    }
 }
 
 /// How values are written.
@@ -92,6 +100,9 @@ pub struct TurnRules {
     pub rules: Rules,
     /// N, of all input topics; at least 1.
     pub partitions: i32,
+    /// The largest arrival, its headers counted, that is moved home or rejected whole, bytes; a larger one goes by
+    /// reference. None: no bound.
+    pub passed_on_bytes_max: Option<usize>,
     pub encoding: Encoding,
     pub archive_format: ArchiveFormat,
     /// Bytes of recent arrivals to keep at hand for records that close soon.
@@ -182,11 +193,12 @@ impl Tasks {
     /// One turn: `arrivals` in the order read, every assigned partition's progress, the wall clock.
     pub fn turn(
         &mut self,
-        arrivals: Vec<Arrival>,
+        mut arrivals: Vec<Arrival>,
         progress: &[Progress],
         wall: Timestamp,
         bodies: &mut dyn Bodies,
     ) -> TurnOutput {
+        let gone = fetch_absent(&mut arrivals, bodies);
         let mut turn = Turn {
             wall,
             budget: Budget { records: limits::TURN_RECORDS_MAX, bytes: limits::TURN_ORIGINAL_BYTES_MAX },
@@ -195,7 +207,11 @@ impl Tasks {
         };
         let read: Vec<Result<Evidence, Rejection>> = arrivals.par_iter().map(read_evidence).collect();
         let mut unread = Unread::of(&arrivals);
-        for (arrival, evidence) in arrivals.into_iter().zip(read) {
+        for (arrival, mut evidence) in arrivals.into_iter().zip(read) {
+            if let Some(reason) = gone.get(&arrival.origin).filter(|_| stray::is_absent(&arrival)) {
+                let detail = format!("its bytes went home by reference and cannot be had any more: {reason}");
+                evidence = Err(Rejection { reason: "gone", detail });
+            }
             // The arrival itself is still unread here: the wall clock must not close what it belongs to.
             self.advance(&arrival, progress, &unread, &mut turn);
             unread.take(&arrival);
@@ -245,7 +261,8 @@ impl Tasks {
         let home = home::home_partition(evidence.key.as_str().as_bytes(), self.rules.partitions);
         if arrival.position.input != Input::Strays && arrival.position.partition != home {
             turn.output.counts.moved += 1;
-            turn.output.outgoing.push(stray::send_home(&arrival, &evidence.key, home));
+            let stray = stray::send_home(&arrival, &evidence.key, home, self.rules.passed_on_bytes_max);
+            turn.output.outgoing.push(stray);
             let reason = format!("sent to its home, partition {home}");
             return self.enter(&arrival, Disposition::Moved, None, Some(reason), turn);
         }
@@ -272,7 +289,7 @@ impl Tasks {
     fn reject(&mut self, arrival: &Arrival, rejection: &Rejection, turn: &mut Turn) {
         turn.output.counts.rejected += 1;
         let topic = self.rules.rules.topic_names.of(arrival.position.input);
-        turn.output.outgoing.push(publish::rejected(arrival, rejection, topic));
+        turn.output.outgoing.push(publish::rejected(arrival, rejection, topic, self.rules.passed_on_bytes_max));
         self.enter(arrival, Disposition::Rejected, None, Some(rejection.to_string()), turn);
     }
 
@@ -352,6 +369,23 @@ impl Unread {
     fn none_from(&self, input: Input, partition: i32) -> bool {
         self.0.get(&(input, partition)).is_none_or(|left| *left == 0)
     }
+}
+
+/// Brings the bytes of strays that came home by reference; returns why some cannot be had any more, by origin.
+fn fetch_absent(arrivals: &mut [Arrival], bodies: &mut dyn Bodies) -> BTreeMap<Position, String> {
+    let absent = || arrivals.iter().filter(|arrival| stray::is_absent(arrival)).map(|arrival| arrival.origin);
+    let wanted: Vec<Position> = absent().collect::<BTreeSet<_>>().into_iter().collect();
+    if wanted.is_empty() {
+        return BTreeMap::new();
+    }
+    let fetched: BTreeMap<Position, Result<Bytes, String>> =
+        wanted.iter().copied().zip(bodies.fetch(&wanted)).collect();
+    for arrival in arrivals.iter_mut().filter(|arrival| stray::is_absent(arrival)) {
+        if let Ok(bytes) = &fetched[&arrival.origin] {
+            arrival.bytes = bytes.clone();
+        }
+    }
+    fetched.into_iter().filter_map(|(position, bytes)| Some((position, bytes.err()?))).collect()
 }
 
 fn read_evidence(arrival: &Arrival) -> Result<Evidence, Rejection> {

@@ -13,7 +13,9 @@ use crate::{
     evidence::{self, Flag, Rejection},
     mail::Digest,
     record::{self, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status},
-    turn::{ArchiveFormat, Bodies, Encoding, Outgoing, Output, TurnOutput, TurnRules, recent::Recent},
+    turn::{
+        ArchiveFormat, Bodies, Encoding, Outgoing, Output, TurnOutput, TurnRules, recent::Recent, stray::RECEIVED_AT,
+    },
 };
 
 /// Turns completed drafts into values for the archive, the activity topic and the NDR topic.
@@ -148,7 +150,6 @@ fn outgoing_value(output: Output, key: &str, value: Bytes) -> Outgoing {
         key: Some(Bytes::copy_from_slice(key.as_bytes())),
         value: Some(value),
         headers: Vec::new(),
-        at: None,
         originals: Vec::new(),
     }
 }
@@ -184,7 +185,10 @@ pub fn forgotten_draft(partition: i32, key: &DraftKey) -> Outgoing {
 }
 
 /// A dead letter: the arrival's bytes, key and headers as they came, and headers that say what was wrong.
-pub fn rejected(arrival: &Arrival, rejection: &Rejection, topic: &str) -> Outgoing {
+///
+/// The time is a header: a Kafka timestamp far ahead is refused by brokers, and by one long ago they delete at once what
+/// is older than a topic's retention. What takes more than `bytes_max` stays where it lies, without a value here.
+pub fn rejected(arrival: &Arrival, rejection: &Rejection, topic: &str, bytes_max: Option<usize>) -> Outgoing {
     let Position { partition, offset, .. } = arrival.position;
     let said = [
         ("topic", topic.to_owned()),
@@ -193,14 +197,23 @@ pub fn rejected(arrival: &Arrival, rejection: &Rejection, topic: &str) -> Outgoi
         ("reason", rejection.reason.to_owned()),
         ("detail", rejection.detail.clone()),
     ];
+    let said = said.into_iter().map(|(name, value)| (name.to_owned(), Bytes::from(value)));
     let came = arrival.headers.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()));
-    Outgoing {
+    let mut headers: Vec<(String, Bytes)> = said.chain(came).collect();
+    if arrival.headers.iter().all(|(name, _)| name != RECEIVED_AT) {
+        headers.push((RECEIVED_AT.to_owned(), arrival.at.0.to_string().into()));
+    }
+    let mut rejected = Outgoing {
         output: Output::Rejected,
         partition: None,
         key: arrival.key.clone(),
         value: Some(arrival.bytes.clone()),
-        headers: said.into_iter().map(|(name, value)| (name.to_owned(), Bytes::from(value))).chain(came).collect(),
-        at: Some(arrival.at),
+        headers,
         originals: Vec::new(),
+    };
+    if bytes_max.is_some_and(|max| rejected.bytes() > max) {
+        rejected.headers.push(("reference".to_owned(), format!("kafka:{topic}/{partition}/{offset}").into()));
+        rejected.value = None;
     }
+    rejected
 }

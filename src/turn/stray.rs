@@ -11,14 +11,16 @@ use crate::{
 const ORIGIN_TOPIC: &str = "origin-topic";
 const ORIGIN_PARTITION: &str = "origin-partition";
 const ORIGIN_OFFSET: &str = "origin-offset";
+/// The value is left where the arrival lies, because it does not fit.
+const BY_REFERENCE: &str = "by-reference";
 /// Milliseconds since the epoch, as producers may give it on the input topics.
 pub const RECEIVED_AT: &str = "received-at";
 pub const SERVER: &str = "server";
 /// Repeatable.
 pub const JOURNAL_RECIPIENT: &str = "journal-recipient";
 
-/// What moves an arrival home.
-pub fn send_home(arrival: &Arrival, key: &Key, home: i32) -> Outgoing {
+/// What moves an arrival home: whole, or, where that takes more than `bytes_max`, by reference.
+pub fn send_home(arrival: &Arrival, key: &Key, home: i32, bytes_max: Option<usize>) -> Outgoing {
     let topic = match arrival.format {
         Format::Mail => "reports",
         Format::EnvelopeEvent => "envelopes",
@@ -31,16 +33,24 @@ pub fn send_home(arrival: &Arrival, key: &Key, home: i32) -> Outgoing {
     ];
     headers.extend(arrival.server.iter().map(|server| (SERVER, server.clone())));
     headers.extend(arrival.journal_recipients.iter().map(|address| (JOURNAL_RECIPIENT, address.clone())));
-    Outgoing {
+    let mut stray = Outgoing {
         output: Output::Strays,
         partition: Some(home),
         key: Some(Bytes::copy_from_slice(key.as_str().as_bytes())),
         value: Some(arrival.bytes.clone()),
         headers: headers.into_iter().map(|(name, value)| (name.to_owned(), Bytes::from(value))).collect(),
-        // Not the arrival's time: by it the broker would delete at once what is older than the topic's retention.
-        at: None,
         originals: Vec::new(),
+    };
+    if bytes_max.is_some_and(|max| stray.bytes() > max) {
+        stray.value = Some(Bytes::new());
+        stray.headers.push((BY_REFERENCE.to_owned(), Bytes::from_static(b"1")));
     }
+    stray
+}
+
+/// Whether the arrival is a stray whose bytes lie at its origin.
+pub fn is_absent(arrival: &Arrival) -> bool {
+    arrival.position.input == Input::Strays && text(&arrival.headers, BY_REFERENCE).is_some()
 }
 
 /// The arrival that a stray is. Whoever else writes to the strays topic gets a sentence.
@@ -100,9 +110,8 @@ mod tests {
             headers: Vec::new(),
             source: None,
         };
-        let stray = send_home(&sent, &Key("<a@b>".into()), 5);
+        let stray = send_home(&sent, &Key("<a@b>".into()), 5, None);
         assert_eq!((stray.partition, stray.key.as_deref()), (Some(5), Some(&b"<a@b>"[..])));
-        assert_eq!(stray.at, None);
         let position = Position { input: Input::Strays, partition: 5, offset: 9 };
         let headers = stray.headers.into_iter().map(|(name, value)| (name, Some(value))).collect();
         let received = receive(position, stray.key, stray.value.unwrap(), headers).unwrap();

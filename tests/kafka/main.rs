@@ -9,6 +9,7 @@ mod stream;
 mod aborted_turns;
 mod broker_away;
 mod demo;
+mod forgotten;
 mod odd_arrivals;
 mod stops_and_kills;
 mod two_instances;

@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use mailjournal::record::{Disposition, JournalRecord};
+use mailjournal::{
+    record::{Disposition, JournalRecord},
+    turn::home::home_partition,
+};
 
 use crate::{
     stream::{self, BOUND, Stream},
@@ -13,16 +16,6 @@ use crate::{
     },
 };
 
-fn mail(message_id: &str, body_bytes: usize) -> Given {
-    let header = format!(
-        "Message-ID: {message_id}\r\nFrom: a@example.com\r\nTo: b@example.com\r\nDate: Mon, 2 Mar 2026 08:00:00 +0000\r\nSubject: large\r\n\r\n"
-    );
-    let mut value = header.into_bytes();
-    let line = [&[b'x'; 76][..], b"\r\n"].concat();
-    value.extend(line.iter().cycle().take(body_bytes));
-    Given { key: Some(message_id.as_bytes().to_vec()), value, ..Given::default() }
-}
-
 fn record_of(stream: &Stream, message_id: &str) -> JournalRecord {
     wait_for("the record", BOUND, || stream.published().into_iter().find(|record| record.key == message_id))
 }
@@ -30,7 +23,7 @@ fn record_of(stream: &Stream, message_id: &str) -> JournalRecord {
 #[test]
 fn a_mail_of_30_mb_comes_out_byte_for_byte() {
     let stream = Stream::new(&broker::shared().address, "large", 2);
-    let given = mail("<large@example.com>", 30_000_000);
+    let given = stream::plain_mail("<large@example.com>", 30_000_000);
     let _instance = stream.start("a");
     kafka::produce(&stream.address, &stream.topic("reports"), std::slice::from_ref(&given));
     let record = record_of(&stream, "<large@example.com>");
@@ -41,14 +34,10 @@ fn a_mail_of_30_mb_comes_out_byte_for_byte() {
 #[test]
 fn what_the_archive_topic_does_not_take_goes_by_reference() {
     let stream = Stream::new(&broker::shared().address, "small-archive", 2);
-    kafka::delete_topics(&stream.address, &[&stream.topic("archive")]);
-    wait_until("the topic's end", BOUND, || {
-        let output = stream.command("nobody").args(["topics", "check"]).output().expect("it starts");
-        String::from_utf8_lossy(&output.stdout).contains("archive is missing")
-    });
-    kafka::create_topic(&stream.address, &stream.topic("archive"), 2, &[("max.message.bytes", "100000")]);
+    stream.remake_topic("archive", &[("max.message.bytes", "100000")]);
     let _instance = stream.start("a");
-    let (large, small) = (mail("<big@example.com>", 200_000), mail("<little@example.com>", 1000));
+    let (large, small) =
+        (stream::plain_mail("<big@example.com>", 200_000), stream::plain_mail("<little@example.com>", 1000));
     let places = kafka::produce(&stream.address, &stream.topic("reports"), &[large, small.clone()]);
     let record = record_of(&stream, "<big@example.com>");
     assert_eq!(record.originals[0].content, None);
@@ -104,4 +93,22 @@ fn a_start_on_unfit_topics_is_refused_with_what_to_do() {
     for reason in ["5 partitions", "cleanup.policy=delete", "max.message.bytes"] {
         assert!(said.contains(reason), "{reason}: {said}");
     }
+}
+
+#[test]
+fn an_unkeyed_mail_that_fills_its_topic_comes_home_by_reference() {
+    let stream = Stream::new(&broker::shared().address, "filled", 2);
+    for name in ["reports", "strays", "rejected"] {
+        stream.remake_topic(name, &[("max.message.bytes", "200000")]);
+    }
+    let _instance = stream.start("a");
+    let key = "<filled@example.com>";
+    let mut given = stream::plain_mail(key, 199_000);
+    (given.key, given.partition) = (None, Some(1 - home_partition(key.as_bytes(), 2)));
+    // Compressed, it is small for the broker; what is written of it must be, too.
+    kafka::produce(&stream.address, &stream.topic("reports"), std::slice::from_ref(&given));
+    let record = record_of(&stream, key);
+    assert_eq!(record.originals[0].content.as_deref(), Some(&given.value[..]));
+    let strays = kafka::read_all(&stream.address, &stream.topic("strays"));
+    assert!(strays[0].value.as_ref().is_none_or(Vec::is_empty), "it went by reference");
 }

@@ -53,6 +53,17 @@ impl Stream {
         format!("{}journal.{name}", self.prefix)
     }
 
+    /// Replaces a topic by an empty one with two partitions and these settings.
+    #[track_caller]
+    pub fn remake_topic(&self, name: &str, settings: &[(&str, &str)]) {
+        kafka::delete_topics(&self.address, &[&self.topic(name)]);
+        wait_until("the topic's end", BOUND, || {
+            let output = self.command("nobody").args(["topics", "check"]).output().expect("it starts");
+            String::from_utf8_lossy(&output.stdout).contains(&format!("{} is missing", self.topic(name)))
+        });
+        kafka::create_topic(&self.address, &self.topic(name), 2, settings);
+    }
+
     /// mailjournal with this stream's settings.
     pub fn command(&self, instance: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mailjournal"));
@@ -269,6 +280,10 @@ impl Instance {
         (self.wait_end(), asked.elapsed())
     }
 
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
     #[track_caller]
     pub fn wait_end(&mut self) -> ExitStatus {
         wait_for("the end of mailjournal", BOUND, || self.child.try_wait().expect("a child"))
@@ -294,6 +309,22 @@ pub fn arrivals(seed: u64, messages: usize) -> Vec<Incoming> {
         ..Options::new(seed)
     };
     Organisation::with(options).arrivals().collect()
+}
+
+/// A mail of so many bytes of body, keyed by its Message-ID.
+pub fn plain_mail(message_id: &str, body_bytes: usize) -> Given {
+    let header = format!(
+        "Message-ID: {message_id}\r\nFrom: a@example.com\r\nTo: b@example.com\r\nDate: Mon, 2 Mar 2026 08:00:00 +0000\r\nSubject: plain\r\n\r\n"
+    );
+    let mut value = header.into_bytes();
+    let line = [&[b'x'; 76][..], b"\r\n"].concat();
+    value.extend(line.iter().cycle().take(body_bytes));
+    Given { key: Some(message_id.as_bytes().to_vec()), value, ..Given::default() }
+}
+
+/// Small mails of different messages, that came just now.
+pub fn plain_mails(count: usize) -> Vec<Given> {
+    (0..count).map(|number| plain_mail(&format!("<plain-{number}@example.com>"), 80)).collect()
 }
 
 /// What `collate` makes of arrivals, comparable.

@@ -1,10 +1,13 @@
 //! Instances share the work, and take over from each other.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use crate::{
-    stream::{self, BOUND, Stream},
-    support::{broker, wait_until},
+    stream::{self, BOUND, Instance, Stream},
+    support::{broker, kafka, wait_until},
 };
 
 #[test]
@@ -45,12 +48,73 @@ fn after_a_kill_new_records_are_seen_within_ten_seconds() {
 }
 
 #[test]
-fn an_instance_whose_name_is_taken_stops_and_says_which_setting() {
+fn an_instance_whose_name_is_taken_does_not_start_and_says_which_setting() {
     let stream = Stream::new(&broker::shared().address, "taken", 2);
-    let mut first = stream.start("same");
+    let first = stream.start("same");
     first.wait_ready();
-    let second = stream.start("same");
-    assert_eq!(first.wait_end().code(), Some(1));
-    assert!(first.log().contains("kafka.instance"), "{}", first.log());
+    // Another temporary folder stands for another machine.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    for (place, variables) in
+        [("on this machine", &[][..]), ("elsewhere", &[("TMPDIR", elsewhere.path().to_str().expect("text"))])]
+    {
+        let mut second = stream.start_with("same", variables);
+        assert_eq!(second.wait_end().code(), Some(1), "{place}");
+        let log = second.log();
+        assert!(log.contains("kafka.instance") && log.contains(place), "{place}: {log}");
+    }
+    let arrivals = stream::arrivals(21, 10);
+    stream.give(&arrivals, true);
+    stream.expect(&arrivals);
+}
+
+#[test]
+fn a_member_left_behind_without_knowing_it_publishes_nothing() {
+    let stream = Stream::new(&broker::shared().address, "left-behind", 2);
+    // Its drafts fall due while it is away, so that what it writes on its return has no arrivals in it. The one that
+    // takes over does not end its transactions for it: the broker alone keeps it out.
+    let waits = [("MAILJOURNAL_CORRELATE_QUIET", "9s"), ("MAILJOURNAL_CORRELATE_PATIENCE", "9s")];
+    let faults: Vec<String> = (1..=20).map(|time| format!("abort:orphaned:{time}")).collect();
+    let faults = faults.join(",");
+    let unfenced = [&waits[..], &[("MAILJOURNAL_TEST_FAULT", &faults)]].concat();
+    let (first, second) = (stream.start_with("a", &waits), stream.start_with("b", &unfenced));
+    first.wait_ready();
     second.wait_ready();
+    let mails = stream::plain_mails(400);
+    kafka::produce(&stream.address, &stream.topic("reports"), &mails);
+    stream.wait_rows(mails.len());
+    first.signal("STOP");
+    wait_until("all records", BOUND, || stream.published().len() >= mails.len());
+    first.signal("CONT");
+    // It has come to itself when it works on its share again.
+    wait_until("its rejoining", BOUND, || first.log().matches("consuming").count() >= 2);
+    stream.expect_nothing_doubled();
+    assert_eq!(stream.published().len(), mails.len());
+}
+
+#[test]
+fn instances_that_come_while_others_restore_put_nobody_out() {
+    let stream = Stream::new(&broker::shared().address, "in-restore", 4);
+    let first = stream.start("a");
+    first.wait_ready();
+    let mails = stream::plain_mails(20_000);
+    kafka::produce(&stream.address, &stream.topic("reports"), &mails);
+    stream.wait_rows(mails.len());
+    first.kill();
+    for round in 0..4 {
+        let mut instances = vec![stream.start("a")];
+        for name in ["b", "c"] {
+            sleep(Duration::from_millis(350 + 200 * round));
+            instances.push(stream.start(name));
+        }
+        instances.iter().for_each(Instance::wait_ready);
+        for mut instance in instances {
+            assert!(instance.is_running(), "{}", instance.log());
+            instance.kill();
+        }
+    }
+    let _instance = stream.start("a");
+    let more = stream::arrivals(22, 30);
+    stream.give(&more, true);
+    stream.wait_rows(mails.len() + more.len());
+    stream.expect_nothing_doubled();
 }

@@ -54,6 +54,7 @@ impl Stage {
             strays: "journal.strays".into(),
         };
         let mut tasks = Tasks::new(TurnRules {
+            passed_on_bytes_max: None,
             rules: Rules { timing: Timing::default(), topic_names, archive_bytes_max: None, carry_again: false },
             partitions,
             encoding: Encoding::Json,

@@ -97,6 +97,20 @@ fn admin(address: &str) -> AdminClient<DefaultClientContext> {
     config(address).create().expect("an admin client")
 }
 
+/// Deletes what lies below an offset, as retention does.
+pub fn delete_records(address: &str, topic: &str, partition: i32, below: i64) {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(below)).expect("an offset");
+    let deleted = block_on(admin(address).delete_records(&list, &AdminOptions::new())).expect("the records' end");
+    assert!(deleted.elements().iter().all(|element| element.error().is_ok()), "{deleted:?}");
+}
+
+/// Has the broker forget a group; false while it has members.
+pub fn delete_group(address: &str, group: &str) -> bool {
+    let answers = block_on(admin(address).delete_groups(&[group], &AdminOptions::new())).expect("an answer");
+    answers.iter().all(Result::is_ok)
+}
+
 /// Runs one of the client's futures, which its own threads drive.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)

@@ -1,0 +1,38 @@
+//! What Kafka has deleted or forgotten is said, and never made up for by reading twice.
+
+use crate::{
+    stream::{self, BOUND, Stream},
+    support::{broker, kafka, wait_until},
+};
+
+#[test]
+fn arrivals_that_retention_deletes_before_a_running_instance_reads_them_are_counted() {
+    let stream = Stream::new(&broker::shared().address, "overtaken", 1);
+    let instance = stream.start("a");
+    instance.wait_ready();
+    instance.signal("STOP");
+    let mails = stream::plain_mails(50);
+    kafka::produce(&stream.address, &stream.topic("reports"), &mails);
+    kafka::delete_records(&stream.address, &stream.topic("reports"), 0, 40);
+    instance.signal("CONT");
+    stream.wait_rows(10);
+    wait_until("the count", BOUND, || instance.page("/metrics").1.contains("mailjournal_expired_arrivals_total 40"));
+    assert!(instance.log().contains("deleted by the topic's retention"), "{}", instance.log());
+    stream.expect_nothing_doubled();
+}
+
+#[test]
+fn a_group_that_kafka_has_forgotten_is_not_read_from_its_beginning() {
+    let stream = Stream::new(&broker::shared().address, "forgotten", 1);
+    let instance = stream.start("a");
+    let mails = stream::plain_mails(20);
+    kafka::produce(&stream.address, &stream.topic("reports"), &mails);
+    wait_until("all records", BOUND, || stream.published().len() == mails.len());
+    instance.terminate();
+    wait_until("the group's end", BOUND, || kafka::delete_group(&stream.address, "forgotten"));
+    let mut again = stream.start("a");
+    assert_eq!(again.wait_end().code(), Some(1));
+    let log = again.log();
+    assert!(log.contains("no position of group forgotten") && log.contains("offsets.retention.minutes"), "{log}");
+    assert_eq!(stream.ledger().len(), mails.len());
+}
