@@ -98,7 +98,7 @@ fn a_start_on_unfit_topics_is_refused_with_what_to_do() {
 #[test]
 fn an_unkeyed_mail_that_fills_its_topic_comes_home_by_reference() {
     let stream = Stream::new(&broker::shared().address, "filled", 2);
-    for name in ["reports", "strays", "rejected"] {
+    for name in ["reports", "envelopes", "strays", "rejected"] {
         stream.remake_topic(name, &[("max.message.bytes", "200000")]);
     }
     let _instance = stream.start("a");
