@@ -54,16 +54,23 @@
 //!
 //! 1. The rooms know no clock, no broker, no file system, no environment; each knows only the rooms before it. Held by
 //!    `rooms_know_nothing_outside`, `each_room_knows_only_the_rooms_before_it`.
-//! 2. After every `handle_*` of a turn the caller drains `poll_effect` before the turn leaves.
-//! 3. Nothing leaves except as an effect, and each effect is observed once: what is dropped is counted.
-//! 4. An original's bytes are never re-encoded.
+//! 2. After every `handle_*` of a turn the caller drains `poll_effect` before the turn leaves. Held by
+//!    `the_same_instant_told_again_publishes_nothing_again`.
+//! 3. Nothing leaves except as an effect, and each effect is observed once: what is dropped is counted. Held by
+//!    `every_arrival_has_one_disposition_and_every_original_its_file`.
+//! 4. An original's bytes are never re-encoded. Held by `a_huge_mail_is_cut_exactly`,
+//!    `the_journal_report_reads_as_its_oracle_says`, `pythons_email_package_gets_the_originals_bytes_back`.
 //! 5. Merging is a join: a record does not depend on the order or repetition of its evidence. Held by
 //!    `any_order_repetition_and_split_ends_in_the_same_records`, `the_correlator_agrees_with_the_naive_model`.
-//! 6. Effects and positions become visible together or not at all.
-//! 7. State is only ever restored, never repaired.
+//! 6. Effects and positions become visible together or not at all. Held by
+//!    `a_record_is_never_seen_without_the_rows_of_its_evidence`, `an_abort_in_every_phase_leaves_no_trace`,
+//!    `a_member_left_behind_without_knowing_it_publishes_nothing`.
+//! 7. State is only ever restored, never repaired. Held by `a_new_instance_restores_what_another_left_behind`,
+//!    `killed_at_twenty_moments_of_a_load_it_ends_in_the_same_records`.
 //! 8. No personal data in logs at INFO or above: no address, no subject, no body, no Message-ID. Held by
 //!    `no_log_line_at_info_or_above_names_what_a_mail_says`.
-//! 9. Every queue, wait and batch has a bound ([`limits`]).
+//! 9. Every queue, wait and batch has a bound ([`limits`]). Held by `the_oldest_go_first_and_the_bound_holds`,
+//!    `a_turn_forgives_and_without_one_patience_ends`, `a_length_made_up_by_an_attacker_takes_no_memory`.
 //! 10. Stored formats change only by adding a version. Held by `every_published_version_is_read_into_todays_shapes`.
 //! 11. No unchecked setting survives, and no secret is shown. Held by `every_error_is_told_at_once_with_its_line`,
 //!     `secrets_are_shown_as_stars`.

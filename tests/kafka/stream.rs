@@ -131,17 +131,17 @@ impl Stream {
 
     /// Every record that a reader sees, as published.
     pub fn published(&self) -> Vec<JournalRecord> {
-        let taken = kafka::read_all(&self.address, &self.topic("archive"));
-        let decode = |value: Option<Vec<u8>>| {
-            avro::decode(Schema::JournalRecord, &value.expect("no tombstones")).expect("a record")
-        };
-        taken.into_iter().map(|taken| decode(taken.value)).collect()
+        self.values("archive", Schema::JournalRecord)
     }
 
     pub fn ledger(&self) -> Vec<LedgerRow> {
-        let taken = kafka::read_all(&self.address, &self.topic("ledger"));
-        let decode =
-            |value: Option<Vec<u8>>| avro::decode(Schema::Ledger, &value.expect("no tombstones")).expect("a row");
+        self.values("ledger", Schema::Ledger)
+    }
+
+    /// Every value of an output that a reader sees.
+    pub fn values<T: serde::de::DeserializeOwned>(&self, topic: &str, schema: Schema) -> Vec<T> {
+        let taken = kafka::read_all(&self.address, &self.topic(topic));
+        let decode = |value: Option<Vec<u8>>| avro::decode(schema, &value.expect("no tombstones")).expect("a value");
         taken.into_iter().map(|taken| decode(taken.value)).collect()
     }
 
@@ -329,6 +329,11 @@ pub fn plain_mails(count: usize) -> Vec<Given> {
 
 /// What `collate` makes of arrivals, comparable.
 pub fn collated(arrivals: &[Incoming]) -> BTreeMap<String, Value> {
+    last_revisions(collated_values(arrivals, "archive"))
+}
+
+/// What `collate` writes to one topic's file of arrivals.
+pub fn collated_values<T: serde::de::DeserializeOwned>(arrivals: &[Incoming], topic: &str) -> Vec<T> {
     let folder = tempfile::tempdir().expect("a folder");
     let (input, out) = (folder.path().join("in"), folder.path().join("out"));
     fs::create_dir(&input).expect("a folder");
@@ -352,8 +357,54 @@ pub fn collated(arrivals: &[Incoming]) -> BTreeMap<String, Value> {
     fs::write(input.join("arrivals.jsonl"), mails).expect("a list");
     fs::write(input.join("envelopes.jsonl"), events).expect("a list");
     files::collate(&[input], &out, CollateOptions::default(), &mut |_| {}).expect("collated");
-    let lines = fs::read_to_string(out.join("archive.jsonl")).expect("records");
-    last_revisions(lines.lines().map(|line| serde_json::from_str(line).expect("a record")).collect())
+    let lines = fs::read_to_string(out.join(format!("{topic}.jsonl"))).expect("values");
+    lines.lines().map(|line| serde_json::from_str(line).expect("a value")).collect()
+}
+
+/// Every original whose bytes were published, each once, as `sha256 bytes`.
+pub fn contents(records: &[JournalRecord]) -> BTreeSet<(String, bytes::Bytes)> {
+    let originals = records.iter().flat_map(|record| &record.originals);
+    originals.filter_map(|original| Some((original.sha256.to_string(), original.content.clone()?))).collect()
+}
+
+/// Fails unless both say the same, times and places aside.
+#[track_caller]
+pub fn assert_alike<T: serde::Serialize>(ran: &[T], collated: &[T]) {
+    let [ran, collated] = [ran, collated].map(without_times_and_places);
+    let differing: Vec<&String> = ran.symmetric_difference(&collated).take(2).collect();
+    assert!(differing.is_empty() && !ran.is_empty(), "the shells differ, for example in {differing:#?}");
+}
+
+/// Values as JSON without what depends on when and where the arrivals were read, each once.
+fn without_times_and_places<T: serde::Serialize>(values: &[T]) -> BTreeSet<String> {
+    fn strip(value: &mut Value) {
+        const LEFT_OUT: [&str; 10] = [
+            "revision",
+            "original_reference",
+            "closed_at",
+            "closed_because",
+            "first_evidence_at",
+            "last_evidence_at",
+            "at",
+            "topic",
+            "partition",
+            "offset",
+        ];
+        match value {
+            Value::Object(fields) => {
+                fields.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
+                fields.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let stripped = values.iter().map(|value| {
+        let mut value = serde_json::to_value(value).expect("JSON");
+        strip(&mut value);
+        value.to_string()
+    });
+    stripped.collect()
 }
 
 /// The last revision of each record that still stands, without what depends on when and where it was read.
