@@ -252,7 +252,7 @@ impl Run<'_> {
         self.reader.check()?;
         if output.counts.lost > 0 {
             return Err(FilesError::Failed(
-                "an input file changed while it was read: begin again with a new --out".into(),
+                "an input file changed while this collate ran: begin again with a new --out".into(),
             ));
         }
         self.count(&output.counts);

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::BufReader,
+    io::{self, BufReader},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -54,6 +54,25 @@ pub struct InputFile {
     pub path: PathBuf,
     /// An mbox, or lines: an arrival's source needs its byte offset as well.
     pub holds_many: bool,
+    /// As it was found, before anything of it was read.
+    pub stamp: Stamp,
+}
+
+/// What tells that a file has changed, without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bytes.
+    length: u64,
+    /// Nanoseconds since 1970; 0 where the file system does not tell.
+    modified: u128,
+}
+
+impl Stamp {
+    pub fn of(file: &File) -> io::Result<Stamp> {
+        let meta = file.metadata()?;
+        let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        Ok(Stamp { length: meta.len(), modified: modified.as_nanos() })
+    }
 }
 
 /// How far both topics have been read: arrivals, which is the next offset.
@@ -196,8 +215,8 @@ impl Builder<'_> {
             }
             return Ok(mails);
         };
-        let handle = open(list)?;
-        let list_file = self.add_file(list.clone(), &handle, true)?;
+        let (handle, stamp) = open(list)?;
+        let list_file = self.add_file(list.clone(), stamp, true)?;
         let mut files = Vec::new();
         let mut by_path = HashMap::new();
         for path in &source.mails {
@@ -282,19 +301,19 @@ impl Builder<'_> {
 
     /// Adds a file of mails and finds where they lie.
     fn open_mails(&mut self, path: &Path) -> Result<Opened, FilesError> {
-        let mut handle = open(path)?;
+        let (mut handle, stamp) = open(path)?;
         let (many, spans) = mbox::mails_of(path, &mut handle).map_err(|error| cannot_read(path, &error))?;
-        let file = self.add_file(path.to_owned(), &handle, many)?;
+        let file = self.add_file(path.to_owned(), stamp, many)?;
         Ok(Opened { file, handle, spans })
     }
 
     fn open(&self, file: u32) -> Result<File, FilesError> {
-        open(&self.index.files[file as usize].path)
+        Ok(open(&self.index.files[file as usize].path)?.0)
     }
 
     fn find_events(&mut self, path: &Path) -> Result<Vec<Entry>, FilesError> {
-        let handle = open(path)?;
-        let file = self.add_file(path.to_owned(), &handle, true)?;
+        let (handle, stamp) = open(path)?;
+        let file = self.add_file(path.to_owned(), stamp, true)?;
         let mut events = Vec::new();
         listed::for_each_line(BufReader::with_capacity(1 << 18, handle), |line| {
             let span = Span { start: line.start, length: line.bytes.len() as u64 };
@@ -305,18 +324,16 @@ impl Builder<'_> {
         Ok(with_times(events))
     }
 
-    fn add_file(&mut self, path: PathBuf, handle: &File, holds_many: bool) -> Result<u32, FilesError> {
-        let meta = handle.metadata().map_err(|error| cannot_read(&path, &error))?;
-        let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        for part in [path.as_os_str().as_encoded_bytes(), &meta.len().to_be_bytes(), &modified.as_nanos().to_be_bytes()]
-        {
+    fn add_file(&mut self, path: PathBuf, stamp: Stamp, holds_many: bool) -> Result<u32, FilesError> {
+        let (length, modified) = (stamp.length.to_be_bytes(), stamp.modified.to_be_bytes());
+        for part in [path.as_os_str().as_encoded_bytes(), &length, &modified] {
             self.hash.update((part.len() as u64).to_be_bytes());
             self.hash.update(part);
         }
         let number = u32::try_from(self.index.files.len()).map_err(|_| {
             FilesError::Failed("there are more than 4,294,967,295 input files: collate them in parts".into())
         })?;
-        self.index.files.push(InputFile { path, holds_many });
+        self.index.files.push(InputFile { path, holds_many, stamp });
         Ok(number)
     }
 }
@@ -388,6 +405,7 @@ fn rising(entries: Vec<Entry>) -> impl Iterator<Item = Entry> {
     })
 }
 
-fn open(path: &Path) -> Result<File, FilesError> {
-    File::open(path).map_err(|error| cannot_read(path, &error))
+fn open(path: &Path) -> Result<(File, Stamp), FilesError> {
+    let opened = File::open(path).and_then(|file| Stamp::of(&file).map(|stamp| (file, stamp)));
+    opened.map_err(|error| cannot_read(path, &error))
 }

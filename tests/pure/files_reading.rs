@@ -241,3 +241,47 @@ fn the_fingerprint_knows_paths_sizes_and_manner() {
     std::fs::write(folder.path().join("in/b"), "").expect("a file");
     assert_ne!(longer, fingerprint(&folder, ""));
 }
+
+/// One longer than before was cut to its former length, and nobody was told.
+#[test]
+fn a_file_that_changed_since_it_was_found_is_told() {
+    let changes: [(&str, fn(&Path)); 4] = [
+        ("longer", |path| std::fs::write(path, mail(30, "a longer text")).expect("a file")),
+        ("shorter", |path| std::fs::write(path, "x").expect("a file")),
+        ("of the same length", |path| {
+            std::fs::write(path, mail(30, "b")).expect("a file");
+            let file = std::fs::File::options().write(true).open(path).expect("a file");
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("a time");
+        }),
+        ("another's", |path| {
+            std::fs::write(path.with_extension("new"), mail(1, "quite another")).expect("a file");
+            std::fs::rename(path.with_extension("new"), path).expect("a file");
+        }),
+    ];
+    for (how, change) in changes {
+        let (a, b) = (mail(10, "b"), mail(30, "a"));
+        let folder = folder(&[("in/a", &a), ("in/b", &b)]);
+        let mut reader = Reader::new(index(folder.path(), &["in"]).expect("the input is right"), false);
+        let mut cursor = Cursor::default();
+        assert!(reader.next(&mut cursor).expect("it is as it was").is_some());
+        change(&folder.path().join("in/b"));
+        match reader.next(&mut cursor) {
+            Err(FilesError::Failed(text)) => {
+                assert!(text.contains("in/b changed while") && text.contains("begin again with a new --out"), "{text}");
+            }
+            other => panic!("{how}: {:?}", other.map(|read| read.map(|read| read.arrival))),
+        }
+    }
+}
+
+/// A mail that grows while an mbox is read is the next mail's bytes.
+#[test]
+fn an_mbox_that_changed_while_it_is_open_is_told() {
+    let (a, b) = (mail(10, "a"), mail(30, "b"));
+    let folder = folder(&[("in/box", &format!("From -\n{a}\nFrom -\n{b}\n"))]);
+    let mut reader = Reader::new(index(folder.path(), &["in"]).expect("the input is right"), false);
+    let mut cursor = Cursor::default();
+    assert!(reader.next(&mut cursor).expect("it is as it was").is_some());
+    std::fs::write(folder.path().join("in/box"), format!("From -\nX: y\n{a}\nFrom -\n{b}\n")).expect("a file");
+    assert!(matches!(reader.next(&mut cursor), Err(FilesError::Failed(text)) if text.contains("in/box changed")));
+}
