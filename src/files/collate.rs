@@ -104,8 +104,8 @@ pub fn collate(
         report,
     };
     run.writer.commit.summary.skipped = run.reader.index.skipped;
-    run.run_to_the_end()?;
-    run.writer.finish(run.cursor, run.now)
+    let done = run.run_to_the_end();
+    done.map_err(|error| run.last_good_state(error))
 }
 
 /// All input is one partition.
@@ -172,7 +172,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn run_to_the_end(&mut self) -> Result<(), FilesError> {
+    fn run_to_the_end(&mut self) -> Result<Summary, FilesError> {
         while let Some(floor) = self.reader.index.floor(self.cursor) {
             self.run_time(floor)?;
             let batch = self.next_batch(floor)?;
@@ -181,7 +181,27 @@ impl Run<'_> {
             self.commit_if_due()?;
             self.tell(Stage::Reading);
         }
-        self.run_time(Timestamp(i64::MAX))
+        self.run_time(Timestamp(i64::MAX))?;
+        self.writer.finish(self.cursor, self.now)
+    }
+
+    /// Cuts the output back to its last commit, and says in the error how far that is.
+    fn last_good_state(&mut self, error: FilesError) -> FilesError {
+        let total = self.reader.index.arrivals();
+        let state = match self.writer.cut_back() {
+            Ok(commit) => {
+                let read = commit.read.reports + commit.read.envelopes;
+                format!("The output is as its last commit left it: {read} of {total} arrivals are in it.")
+            }
+            Err(why) => format!(
+                "The output could not be cut back to its last commit, and its files may say more than counts; \
+                 running the same command again cuts them back ({why})."
+            ),
+        };
+        match error {
+            FilesError::Usage(text) => FilesError::Usage(format!("{text}. {state}")),
+            FilesError::Failed(text) => FilesError::Failed(format!("{text}. {state}")),
+        }
     }
 
     /// Lets time run up to `until`, one due time after the other.

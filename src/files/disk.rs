@@ -137,6 +137,17 @@ impl AppendFile {
         Ok(())
     }
 
+    /// Takes back all behind `committed` bytes, written or not.
+    pub fn cut(&mut self, disk: &mut Disk, committed: u64) -> Result<(), FilesError> {
+        self.buffer.clear();
+        self.length = committed;
+        let file = &mut self.file;
+        disk.attempt(Change::Truncate, &self.path, |_| {
+            file.set_len(committed)?;
+            file.seek(SeekFrom::Start(committed)).map(|_| ())
+        })
+    }
+
     pub fn commit(&mut self, disk: &mut Disk) -> Result<(), FilesError> {
         self.flush(disk)?;
         if !disk.durable {

@@ -63,8 +63,10 @@ pub struct Writer {
     files: Vec<AppendFile>,
     drafts: Changelog,
     pub commit: Commit,
-    /// Files written whole since the last commit, by their folder.
+    /// Files that the next commit counts, by their folder.
     written: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Those of them that were not there before.
+    made: Vec<PathBuf>,
     /// Bytes put out since the last commit.
     pub uncommitted_bytes: u64,
     /// Held for as long as this lives.
@@ -96,6 +98,7 @@ impl Writer {
     ) -> Result<Opened, FilesError> {
         let folder = opening.folder;
         let state = state_folder(folder);
+        refuse_foreign(folder)?;
         disk.create_folder(&state)?;
         let lock = lock(folder, &state)?;
         let commit = match read_commit(folder, opening.fingerprint)? {
@@ -124,6 +127,7 @@ impl Writer {
             drafts,
             commit,
             written: BTreeMap::new(),
+            made: Vec::new(),
             uncommitted_bytes: 0,
             _lock: lock,
         })))
@@ -203,15 +207,20 @@ impl Writer {
         let folder = self.folder.join(folder);
         let path = folder.join(name);
         self.uncommitted_bytes += bytes.len() as u64;
-        // After a power failure a file can be there without its bytes.
-        if fs::metadata(&path).is_ok_and(|meta| meta.len() == bytes.len() as u64) {
-            return Ok(());
-        }
         if !self.written.contains_key(&folder) {
             self.disk.create_folder(&folder)?;
         }
-        let scratch = state_folder(&self.folder).join("scratch");
-        self.disk.write_whole(&path, &scratch, bytes, false)?;
+        // What was killed or lost its power leaves files with or without their bytes, and synced by nobody.
+        let there = fs::metadata(&path).ok();
+        let is_same = there.as_ref().is_some_and(|meta| meta.len() == bytes.len() as u64)
+            && fs::read(&path).is_ok_and(|found| found == bytes);
+        if !is_same {
+            let scratch = state_folder(&self.folder).join("scratch");
+            self.disk.write_whole(&path, &scratch, bytes, false)?;
+        }
+        if there.is_none() {
+            self.made.push(path.clone());
+        }
         self.written.entry(folder).or_default().push(path);
         Ok(())
     }
@@ -230,13 +239,28 @@ impl Writer {
         self.commit.read = read;
         self.commit.now = now;
         self.commit.drafts = DraftsLog { number: self.drafts.number, length: self.drafts.length() };
+        // From here on they may count, also where this fails.
+        self.made.clear();
         write_commit(&mut self.disk, &self.folder, &self.commit)?;
         self.uncommitted_bytes = 0;
         replaced.map_or(Ok(()), |log| self.disk.remove(&log))
     }
 
+    /// After an error: takes back what no commit counts, as far as the disk lets it. Returns the commit that counts.
+    pub fn cut_back(&mut self) -> Result<Commit, FilesError> {
+        // Asked of the disk: where a commit failed, nobody here knows which one it has.
+        let commit = read_commit(&self.folder, &self.commit.fingerprint)?.unwrap_or_else(|| self.commit.clone());
+        for (file, (_, name)) in self.files.iter_mut().zip(LINES) {
+            file.cut(&mut self.disk, commit.lengths.get(name).copied().unwrap_or(0))?;
+        }
+        for path in std::mem::take(&mut self.made) {
+            self.disk.remove(&path)?;
+        }
+        Ok(commit)
+    }
+
     /// The last commit: the output is whole, and what was only needed to go on is removed.
-    pub fn finish(mut self, read: Cursor, now: Timestamp) -> Result<Summary, FilesError> {
+    pub fn finish(&mut self, read: Cursor, now: Timestamp) -> Result<Summary, FilesError> {
         self.commit.finished = true;
         self.commit(read, now)?;
         clean(&mut self.disk, &state_folder(&self.folder), None)?;
@@ -334,16 +358,26 @@ fn read_commit(folder: &Path, fingerprint: &str) -> Result<Option<Commit>, Files
     Ok(Some(commit))
 }
 
+/// A folder in which something lies, but no commit that says where it comes from, is somebody else's.
+fn refuse_foreign(folder: &Path) -> Result<(), FilesError> {
+    if commit_path(folder).exists() {
+        return Ok(());
+    }
+    // What cannot be listed is not there yet, or told when it is written to.
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    let state = state_folder(folder);
+    match entries.flatten().map(|entry| entry.path()).filter(|path| *path != state).min() {
+        None => Ok(()),
+        Some(found) => Err(FilesError::Usage(format!(
+            "{} is not empty: it holds {}, and no collate wrote it there; name a new or an empty folder as --out",
+            folder.display(),
+            found.file_name().unwrap_or_default().display()
+        ))),
+    }
+}
+
 /// The first commit, of nothing: from it on, what lies in the folder is known to be ours.
 fn begin(disk: &mut Disk, folder: &Path, opening: &Opening<'_>) -> Result<Commit, FilesError> {
-    let ours = LINES.iter().map(|(_, name)| *name).chain(["originals", "rejected", "archive"]);
-    if let Some(name) = ours.into_iter().find(|name| folder.join(name).exists()) {
-        let (name, folder) = (folder.join(name), folder.display());
-        return Err(FilesError::Usage(format!(
-            "{} is there already, and nothing in {folder} says where it comes from: name another --out, or move it away",
-            name.display()
-        )));
-    }
     let commit = Commit {
         version: COMMIT_VERSION,
         fingerprint: opening.fingerprint.to_owned(),
