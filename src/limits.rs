@@ -39,6 +39,11 @@ pub const AGREEING_SENDERS_MAX: usize = 8;
 /// small enough that a turn which adds one piece to a huge draft does not rewrite it.
 pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 
+// The files shell.
+
+/// Wrong lines of an `arrivals.jsonl` that one error tells: a screen of them; more have one cause.
+pub const BAD_LINES_TOLD_MAX: usize = 20;
+
 // The Kafka shell.
 
 /// Arrivals of one turn: a ledger row each, and what a person watching the log can still call one step.

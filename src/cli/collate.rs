@@ -92,7 +92,10 @@ fn write_summary(out: &mut dyn Write, summary: &Summary, folder: &std::path::Pat
         "{records} revisions of records: {complete} complete, {incomplete} incomplete, {superseded} superseded"
     )?;
     if skipped > 0 {
-        writeln!(out, "{skipped} files were passed over: hidden, links to folders, or a Maildir's own notes")?;
+        writeln!(
+            out,
+            "{skipped} files were passed over: hidden, links to folders or to nowhere, or a Maildir's own notes"
+        )?;
     }
     writeln!(out, "Output: {folder} (archive.jsonl, originals/, ledger.jsonl, rejected.jsonl)")
 }

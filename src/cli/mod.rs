@@ -94,13 +94,13 @@ impl Command {
 /// Why a command ended without success: what was wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Exit code 1.
+    /// Exit code 1. Each line is an error of its own.
     #[error("{0}")]
     Failed(String),
-    /// Exit code 2: wrong usage or settings.
+    /// Exit code 2: wrong usage or settings. Each line is an error of its own.
     #[error("{0}")]
     Usage(String),
-    /// Exit code 2, a line each.
+    /// Exit code 2.
     #[error(transparent)]
     Settings(#[from] SettingsErrors),
     /// Standard output cannot be written. Exit code 1, but a reader that has gone (`| head`) is no failure.
@@ -169,11 +169,7 @@ fn end_with(failure: &Failure) -> ExitCode {
         Failure::Failed(_) | Failure::Output(_) => 1,
         Failure::Usage(_) | Failure::Settings(_) => 2,
     };
-    let text = failure.to_string();
-    let lines: Vec<String> = match failure {
-        Failure::Settings(_) => text.lines().map(|line| format!("error: {line}\n")).collect(),
-        _ => vec![format!("error: {text}\n")],
-    };
+    let lines: Vec<String> = failure.to_string().lines().map(|line| format!("error: {line}\n")).collect();
     // Where standard error is closed too, the exit code still tells.
     let _ = io::stderr().write_all(lines.concat().as_bytes());
     ExitCode::from(code)

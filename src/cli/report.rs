@@ -90,7 +90,7 @@ impl Show {
                 Err(reason) => failures.push(reason),
             }
         }
-        if failures.is_empty() { Ok(()) } else { Err(Failure::Failed(failures.join("\nerror: "))) }
+        if failures.is_empty() { Ok(()) } else { Err(Failure::Failed(failures.join("\n"))) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, BufReader},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::UNIX_EPOCH,
 };
 
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     FilesError, Progress, Stage, cannot_read,
-    listed::{self, Listed},
+    listed::{self, BadLines, Listed},
     mbox::{self, Span},
     walk::{Source, walk},
 };
@@ -102,13 +102,14 @@ impl Index {
         tell: &mut dyn FnMut(Progress),
     ) -> Result<Index, FilesError> {
         let found = walk(paths, out)?;
-        let mut builder =
-            Builder { index: Index { skipped: found.skipped, ..Index::default() }, hash: Sha256::new(), tell };
+        let index = Index { skipped: found.skipped, ..Index::default() };
+        let mut builder = Builder { index, hash: Sha256::new(), bad_lines: BadLines::default(), tell };
         builder.hash.update(manner);
         for source in found.sources {
             builder.take(source)?;
         }
-        let Builder { mut index, hash, .. } = builder;
+        let Builder { mut index, hash, bad_lines, .. } = builder;
+        bad_lines.check()?;
         index.fingerprint = Digest(hash.finalize().into()).to_string();
         for entries in [&mut index.reports, &mut index.envelopes] {
             // Stable, and within a source `merge_at` never falls: a merge of the sources.
@@ -164,19 +165,55 @@ impl Index {
         report.into_iter().chain(envelope).map(|entry| entry.floor).min()
     }
 
-    /// What the ledger calls an arrival's source: the file, and the byte offset in one that holds several.
+    /// What the ledger calls an arrival's source: the file ([`path_text`]), and the byte offset in one that holds
+    /// several.
     pub fn source(&self, entry: &Entry) -> String {
         let file = &self.files[entry.file as usize];
-        match file.holds_many {
-            true => format!("{}@{}", file.path.display(), entry.span.start),
-            false => file.path.display().to_string(),
+        let path = path_text(&file.path);
+        if file.holds_many { format!("{path}@{}", entry.span.start) } else { path }
+    }
+}
+
+/// A path as text that leads back to it: bytes that are no UTF-8 as `%` and two hex digits, and a `%` that could be
+/// taken for the beginning of that as `%25`. All else stays, so that most paths are as a person knows them.
+pub fn path_text(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        let valid = chunk.valid();
+        for (at, character) in valid.char_indices() {
+            let next = valid.as_bytes()[at..].get(1..3);
+            let is_taken = character == '%' && next.is_some_and(|next| next.iter().all(u8::is_ascii_hexdigit));
+            text.push(character);
+            text.push_str(if is_taken { "25" } else { "" });
         }
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("%{byte:02X}")));
+    }
+    text
+}
+
+/// Why the mail that a line tells of was not found.
+enum NotFound {
+    BadLine(String),
+    Failed(FilesError),
+}
+
+impl From<String> for NotFound {
+    fn from(why: String) -> NotFound {
+        NotFound::BadLine(why)
+    }
+}
+
+impl From<FilesError> for NotFound {
+    fn from(error: FilesError) -> NotFound {
+        NotFound::Failed(error)
     }
 }
 
 struct Builder<'a> {
     index: Index,
     hash: Sha256,
+    bad_lines: BadLines,
     tell: &'a mut dyn FnMut(Progress),
 }
 
@@ -225,20 +262,14 @@ impl Builder<'_> {
         }
         let mut mails = Vec::new();
         listed::for_each_line(BufReader::with_capacity(1 << 16, handle), |line| {
-            let told = listed::parse(line.bytes).map_err(|why| listed::bad_line(list, line.number, &why))?;
-            let slot = match named(&source.folder, &told.file, &by_path) {
-                Some(slot) => slot,
-                None => self.add_named(&source.folder, &told.file, &mut files, &mut by_path, list, line.number)?,
-            };
-            let span = files[slot].take(&told).map_err(|why| listed::bad_line(list, line.number, &why))?;
-            let file = files[slot].file;
-            let at = match told.received_at {
-                Some(at) => Some(Timestamp(at)),
-                None => self.newest_received(&mut self.open(file)?, file, &[span])?[0],
-            };
-            let length =
-                u32::try_from(line.bytes.len()).map_err(|_| listed::bad_line(list, line.number, "it is too long"))?;
-            mails.push(FoundMail { file, span, at, told: Some(Told { file: list_file, length, start: line.start }) });
+            match self.find_told(&line, &source.folder, &mut files, &mut by_path) {
+                Ok((mail, length)) => {
+                    let told = Some(Told { file: list_file, length, start: line.start });
+                    mails.push(FoundMail { told, ..mail });
+                }
+                Err(NotFound::BadLine(why)) => self.bad_lines.add(list, line.number, &why),
+                Err(NotFound::Failed(error)) => return Err(error),
+            }
             Ok(())
         })
         .map_err(|error| error.or_reading(list))?;
@@ -252,21 +283,47 @@ impl Builder<'_> {
         Ok(mails)
     }
 
-    /// A listed file that the walk did not find: hidden, or outside the folder.
+    /// The mail that a line tells of, and the line's length in bytes.
+    fn find_told(
+        &mut self,
+        line: &listed::Line<'_>,
+        folder: &Path,
+        files: &mut Vec<ListedFile>,
+        by_path: &mut HashMap<PathBuf, usize>,
+    ) -> Result<(FoundMail, u32), NotFound> {
+        let length = u32::try_from(line.bytes.len()).map_err(|_| "it is too long".to_owned())?;
+        let told = listed::parse(line.bytes)?;
+        let slot = match named(folder, &told.file, by_path) {
+            Some(slot) => slot,
+            None => self.add_named(folder, &told.file, files, by_path)?,
+        };
+        let span = files[slot].take(&told)?;
+        let file = files[slot].file;
+        let at = match told.received_at {
+            Some(at) => Some(Timestamp(at)),
+            None => self.newest_received(&mut self.open(file)?, file, &[span])?[0],
+        };
+        Ok((FoundMail { file, span, at, told: None }, length))
+    }
+
+    /// A listed file that the walk did not find: hidden, or in a folder with lists of its own.
     fn add_named(
         &mut self,
         folder: &Path,
         name: &str,
         files: &mut Vec<ListedFile>,
         by_path: &mut HashMap<PathBuf, usize>,
-        list: &Path,
-        number: u64,
-    ) -> Result<usize, FilesError> {
+    ) -> Result<usize, NotFound> {
+        // A list from elsewhere is not to say which files of this machine are published.
+        if Path::new(name).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+            return Err(
+                format!("it names {name}, which lies outside the folder: a list tells of what lies in it").into()
+            );
+        }
         let path =
             [folder.join(name), folder.join(listed::without_offset(name).0)].into_iter().find(|path| path.is_file());
         let Some(path) = path else {
-            let why = format!("it names {name}, which is not there: put the file back, or take the line out");
-            return Err(listed::bad_line(list, number, &why));
+            return Err(format!("it names {name}, which is not there: put the file back, or take the line out").into());
         };
         files.push(ListedFile::new(self.open_mails(&path)?));
         by_path.insert(path, files.len() - 1);

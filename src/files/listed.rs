@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{FilesError, cannot_read};
-use crate::arrival::Timestamp;
+use crate::{arrival::Timestamp, limits::BAD_LINES_TOLD_MAX};
 
 /// A line of `arrivals.jsonl`.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -30,8 +30,26 @@ pub fn parse(line: &[u8]) -> Result<Listed, String> {
     serde_json::from_slice(line).map_err(|error| format!("it is not a description of a mail: {error}"))
 }
 
-pub fn bad_line(list: &Path, number: u64, why: &str) -> FilesError {
-    FilesError::Usage(format!("{} line {number}: {why}", list.display()))
+/// What is wrong with lists, told at once and before anything is written.
+#[derive(Debug, Default)]
+pub struct BadLines {
+    told: Vec<String>,
+    more: u64,
+}
+
+impl BadLines {
+    pub fn add(&mut self, list: &Path, number: u64, why: &str) {
+        match self.told.len() < BAD_LINES_TOLD_MAX {
+            true => self.told.push(format!("{} line {number}: {why}", list.display())),
+            false => self.more += 1,
+        }
+    }
+
+    pub fn check(self) -> Result<(), FilesError> {
+        let more = (self.more > 0).then(|| format!("and {} more lines are wrong", self.more));
+        let told: Vec<String> = self.told.into_iter().chain(more).collect();
+        if told.is_empty() { Ok(()) } else { Err(FilesError::Usage(told.join("\n"))) }
+    }
 }
 
 /// `box.mbox@1234` as `box.mbox` and 1234.

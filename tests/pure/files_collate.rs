@@ -295,7 +295,7 @@ fn a_file_that_a_killed_run_left_is_compared_and_synced() {
 #[test]
 fn an_error_leaves_the_files_as_the_last_commit_has_them() {
     let folder = TempDir::new().expect("a folder");
-    organisation(&folder.path().join("in"), 40);
+    organisation(&folder.path().join("in"), 8);
     let out = folder.path().join("out");
     let (mut stopped_midway, mut number) = (0, 0);
     loop {
