@@ -1,6 +1,12 @@
 //! The loop around the turns.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use super::{
     ENVELOPES_TOPIC, FilesError, Progress, REPORTS_TOPIC, STRAYS_TOPIC, Stage, Summary,
@@ -33,6 +39,8 @@ pub struct CollateOptions {
     pub commit_bytes_max: u64,
     /// The size below which the changelog of drafts is never rewritten, bytes.
     pub compact_bytes_min: u64,
+    /// Set from outside, it ends the collate soon, with what it has done committed.
+    pub stop: Arc<AtomicBool>,
     /// For tests: fails a change to the disk.
     pub fault: Option<Fault>,
 }
@@ -48,6 +56,7 @@ impl Default for CollateOptions {
             commit_arrivals_max: 20_000,
             commit_bytes_max: 128 << 20,
             compact_bytes_min: COMPACT_BYTES_MIN,
+            stop: Arc::default(),
             fault: None,
         }
     }
@@ -72,7 +81,7 @@ pub fn collate(
     if inputs.is_empty() {
         return Err(FilesError::Usage("no input: name folders of mails, mbox files or mails".into()));
     }
-    let index = Index::build(inputs, out, &manner(&options), report)?;
+    let index = Index::build(inputs, out, &manner(&options), &options.stop, report)?;
     let rules = turn_rules(&options);
     let mut tasks = Tasks::new(rules.clone());
     tasks.assign(PARTITION);
@@ -180,6 +189,7 @@ impl Run<'_> {
             self.take(batch)?;
             self.commit_if_due()?;
             self.tell(Stage::Reading);
+            self.stop_if_asked()?;
         }
         self.run_time(Timestamp(i64::MAX))?;
         self.writer.finish(self.cursor, self.now)
@@ -212,8 +222,17 @@ impl Run<'_> {
             if self.commit_if_due()? {
                 self.tell(Stage::Closing);
             }
+            self.stop_if_asked()?;
         }
         Ok(())
+    }
+
+    fn stop_if_asked(&mut self) -> Result<(), FilesError> {
+        if !self.options.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.writer.commit(self.cursor, self.now)?;
+        Err(FilesError::Failed("stopped, as asked: run the same command again and it goes on".into()))
     }
 
     /// The arrivals of one turn: while it lasts, nothing falls due before the time of what is still unread.

@@ -9,6 +9,7 @@ use std::{
     fs::File,
     io::{self, BufReader},
     path::{Component, Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::UNIX_EPOCH,
 };
 
@@ -94,16 +95,17 @@ pub struct Index {
 }
 
 impl Index {
-    /// Finds all arrivals of `paths`. `manner` is what else decides the output.
+    /// Finds all arrivals of `paths`. `manner` is what else decides the output; `stop`, once set, ends it.
     pub fn build(
         paths: &[PathBuf],
         out: &Path,
         manner: &str,
+        stop: &AtomicBool,
         tell: &mut dyn FnMut(Progress),
     ) -> Result<Index, FilesError> {
         let found = walk(paths, out)?;
         let index = Index { skipped: found.skipped, ..Index::default() };
-        let mut builder = Builder { index, hash: Sha256::new(), bad_lines: BadLines::default(), tell };
+        let mut builder = Builder { index, hash: Sha256::new(), bad_lines: BadLines::default(), stop, tell };
         builder.hash.update(manner);
         for source in found.sources {
             builder.take(source)?;
@@ -214,6 +216,7 @@ struct Builder<'a> {
     index: Index,
     hash: Sha256,
     bad_lines: BadLines,
+    stop: &'a AtomicBool,
     tell: &'a mut dyn FnMut(Progress),
 }
 
@@ -358,6 +361,9 @@ impl Builder<'_> {
 
     /// Adds a file of mails and finds where they lie.
     fn open_mails(&mut self, path: &Path) -> Result<Opened, FilesError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(FilesError::Failed("stopped, as asked, before anything was done".into()));
+        }
         let (mut handle, stamp) = open(path)?;
         let (many, spans) = mbox::mails_of(path, &mut handle).map_err(|error| cannot_read(path, &error))?;
         let file = self.add_file(path.to_owned(), stamp, many)?;

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     arrival::{Input, Position, Timestamp},
     mail::Digest,
+    record::{self, Status},
     turn::{ArchiveFormat, Outgoing, Output},
 };
 
@@ -190,7 +191,11 @@ impl Writer {
         let sha256 = Digest::of(mail);
         let name = format!("{sha256}.eml");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let record = record::report::read(mail);
         let line = ReportLine {
+            revision: record.as_ref().map(|record| record.revision),
+            status: record.as_ref().map(|record| record.status),
+            record_id: record.map(|record| record.record_id),
             key: outgoing.key.as_deref().map(text),
             headers: outgoing.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
             file: format!("archive/{name}"),
@@ -296,6 +301,9 @@ struct RejectedLine {
 
 #[derive(Serialize)]
 struct ReportLine {
+    record_id: Option<String>,
+    revision: Option<i32>,
+    status: Option<Status>,
     key: Option<String>,
     #[serde(flatten)]
     headers: BTreeMap<String, String>,

@@ -12,8 +12,9 @@ use std::{
 };
 
 use mailjournal::{
-    files::{Change, CollateOptions, Fault, FilesError, Summary, collate},
+    files::{Change, CollateOptions, Fault, FilesError, Progress, Stage, Summary, collate},
     mail::Digest,
+    record,
     turn::ArchiveFormat,
 };
 use serde_json::Value;
@@ -323,6 +324,29 @@ fn lines_or_none(folder: &Path, name: &str) -> usize {
     fs::read_to_string(folder.join(name)).map_or(0, |text| text.lines().count())
 }
 
+/// As Ctrl-C does.
+#[test]
+fn asked_to_stop_it_commits_and_says_how_to_go_on() {
+    let folder = TempDir::new().expect("a folder");
+    organisation(&folder.path().join("in"), 60);
+    run(folder.path(), "whole", quick()).expect("it ends");
+    let stop = |stage: Stage| {
+        let options = quick();
+        let asked = options.stop.clone();
+        let mut tell = |progress: Progress| {
+            asked.fetch_or(progress.stage == stage && progress.arrivals > 5, Ordering::Relaxed);
+        };
+        collate(&[folder.path().join("in")], &folder.path().join("out"), options, &mut tell)
+    };
+    let Err(FilesError::Failed(text)) = stop(Stage::Finding) else { panic!("it is stopped while it looks") };
+    assert!(text.contains("before anything was done") && !folder.path().join("out").exists(), "{text}");
+    let Err(FilesError::Failed(text)) = stop(Stage::Reading) else { panic!("it is stopped while it reads") };
+    assert!(text.starts_with("stopped, as asked: run the same command again and it goes on. The output is"), "{text}");
+    assert!(!text.contains(": 0 of "), "{text}");
+    run(folder.path(), "out", quick()).expect("it goes on");
+    assert!(tree(&folder.path().join("out")) == tree(&folder.path().join("whole")));
+}
+
 #[test]
 fn how_often_it_commits_changes_nothing() {
     let folder = TempDir::new().expect("a folder");
@@ -360,6 +384,9 @@ fn the_archive_can_carry_reports() {
         assert_eq!(Digest::of(&mail).to_string(), line["sha256"].as_str().expect("a digest"));
         assert_eq!(Some(mail.len() as u64), line["size"].as_u64());
         assert!(line["key"].as_str().is_some_and(|key| key.starts_with('<')));
+        let record = record::report::read(&mail).expect("it is one of ours");
+        let told = (line["record_id"].as_str(), line["revision"].as_i64(), line["status"].as_str());
+        assert_eq!(told, (Some(record.record_id.as_str()), Some(record.revision.into()), Some("COMPLETE")));
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
 };
 
 use mailjournal::files::{Cursor, FilesError, Index, path_text, read::Reader};
@@ -27,7 +28,7 @@ const ZERO: i64 = 1_704_067_200_000;
 
 fn index(folder: &Path, inputs: &[&str]) -> Result<Index, FilesError> {
     let inputs: Vec<PathBuf> = inputs.iter().map(|input| folder.join(input)).collect();
-    Index::build(&inputs, &folder.join("../out-of-it"), "", &mut |_| {})
+    Index::build(&inputs, &folder.join("../out-of-it"), "", &AtomicBool::new(false), &mut |_| {})
 }
 
 /// Every arrival as `topic letter and offset, seconds, source`, in reading order.
@@ -205,7 +206,7 @@ fn a_path_that_is_wrong_is_told() {
     let folder = folder(&[("in/a", "x"), ("in/arrivals.jsonl", "")]);
     let check = |input: &str, out: &str, expect: &str| {
         let out = folder.path().join(out);
-        match Index::build(&[folder.path().join(input)], &out, "", &mut |_| {}) {
+        match Index::build(&[folder.path().join(input)], &out, "", &AtomicBool::new(false), &mut |_| {}) {
             Err(FilesError::Usage(text)) => assert!(text.contains(expect), "{text}"),
             other => panic!("{input} gives {other:?}"),
         }
@@ -303,7 +304,13 @@ fn unescaped(text: &str) -> Vec<u8> {
 #[test]
 fn the_fingerprint_knows_paths_sizes_and_manner() {
     let fingerprint = |folder: &TempDir, manner: &str| {
-        let index = Index::build(&[folder.path().join("in")], &folder.path().join("out"), manner, &mut |_| {});
+        let index = Index::build(
+            &[folder.path().join("in")],
+            &folder.path().join("out"),
+            manner,
+            &AtomicBool::new(false),
+            &mut |_| {},
+        );
         index.expect("the input is right").fingerprint
     };
     let folder = folder(&[("in/a", "x")]);
