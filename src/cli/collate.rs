@@ -120,7 +120,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 
 impl Teller {
     fn new() -> Teller {
-        let bar = io::stderr().is_terminal().then(|| ProgressBar::new(0).with_style(style(FINDING)));
+        let bar = io::stderr().is_terminal().then(|| ProgressBar::new(0).with_style(style(WAITING)));
         Teller { bar, last: Instant::now(), stage: Stage::Finding }
     }
 
@@ -134,12 +134,15 @@ impl Teller {
             }
             return;
         };
-        if begun {
-            bar.set_style(style(if progress.stage == Stage::Finding { FINDING } else { READING }));
-        }
-        bar.set_length(progress.bytes_total);
-        bar.set_position(progress.bytes);
         bar.set_message(line(&progress));
+        if begun {
+            bar.set_style(style(if progress.stage == Stage::Reading { READING } else { WAITING }));
+            bar.set_length(progress.arrivals_total);
+            bar.set_position(progress.arrivals);
+            // What an earlier start has read tells nothing of this one's speed.
+            bar.reset_eta();
+        }
+        bar.set_position(progress.arrivals);
         bar.tick();
     }
 
@@ -150,8 +153,9 @@ impl Teller {
     }
 }
 
-const FINDING: &str = "{spinner} {msg}";
-const READING: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
+/// Both stay on one line, however narrow the terminal.
+const WAITING: &str = "{spinner} {wide_msg}";
+const READING: &str = "{bar:16} {percent:>3}% {eta} left, {wide_msg}";
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -160,8 +164,8 @@ fn style(template: &str) -> ProgressStyle {
 fn line(progress: &Progress) -> String {
     let Progress { stage, arrivals, arrivals_total, records, .. } = progress;
     match stage {
-        Stage::Finding => format!("{arrivals} arrivals found"),
-        Stage::Reading => format!("{arrivals} of {arrivals_total} arrivals read, {records} records"),
-        Stage::Closing => format!("all {arrivals_total} arrivals read; closing what is open, {records} records"),
+        Stage::Finding => format!("{} found", counted(*arrivals, "arrival")),
+        Stage::Reading => format!("{arrivals} of {arrivals_total} arrivals read, {}", counted(*records, "record")),
+        Stage::Closing => format!("all read; closing what is open, {}", counted(*records, "record")),
     }
 }

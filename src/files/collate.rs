@@ -10,7 +10,6 @@ use std::{
 
 use super::{
     ENVELOPES_TOPIC, FilesError, Progress, REPORTS_TOPIC, STRAYS_TOPIC, Stage, Summary,
-    changelog::COMPACT_BYTES_MIN,
     disk::{Disk, Fault},
     index::{Cursor, Index},
     read::{Read, Reader},
@@ -20,6 +19,7 @@ use crate::{
     arrival::{Arrival, Input, Timestamp},
     correlate::{Rules, Timing, TopicNames},
     evidence::Rejection,
+    limits,
     record::{Disposition, LedgerRow},
     turn::{self, ArchiveFormat, Encoding, Outgoing, Tasks, TurnOutput, TurnRules, publish},
 };
@@ -52,22 +52,14 @@ impl Default for CollateOptions {
             archive_format: ArchiveFormat::Record,
             mboxrd: false,
             durable: true,
-            // Half a second's work: what a kill costs, against a commit's few dozen milliseconds.
-            commit_arrivals_max: 20_000,
-            commit_bytes_max: 128 << 20,
-            compact_bytes_min: COMPACT_BYTES_MIN,
+            commit_arrivals_max: limits::FILES_COMMIT_ARRIVALS,
+            commit_bytes_max: limits::FILES_COMMIT_BYTES,
+            compact_bytes_min: limits::FILES_COMPACT_BYTES_MIN,
             stop: Arc::default(),
             fault: None,
         }
     }
 }
-
-/// Arrivals of one turn: enough to keep every core parsing.
-const TURN_ARRIVALS_MAX: usize = 1_000;
-/// Bytes of one turn's arrivals, to bound memory; a larger mail is a turn alone.
-const TURN_BYTES_MAX: usize = 32 << 20;
-/// Recent arrivals kept at hand for records that close soon, bytes.
-const RECENT_BYTES_MAX: usize = 64 << 20;
 
 /// Merges the arrivals below `inputs` into the output folder `out`; begun before, it goes on from the last commit.
 ///
@@ -98,7 +90,6 @@ pub fn collate(
         Opened::Writing(writer) => writer,
     };
     tasks.restored(PARTITION).map_err(|error| FilesError::Failed(error.to_string()))?;
-    let bytes_total = index.bytes();
     let mut run = Run {
         cursor: writer.commit.read,
         now: writer.commit.now,
@@ -107,8 +98,6 @@ pub fn collate(
         tasks,
         writer: *writer,
         options,
-        bytes_read: 0,
-        bytes_total,
         arrivals_uncommitted: 0,
         report,
     };
@@ -133,7 +122,7 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
         partitions: 1,
         encoding: Encoding::Json,
         archive_format: options.archive_format,
-        recent_bytes_max: RECENT_BYTES_MAX,
+        recent_bytes_max: limits::FILES_RECENT_BYTES_MAX,
     }
 }
 
@@ -153,7 +142,8 @@ struct Batch {
 
 impl Batch {
     fn has_room(&self) -> bool {
-        self.arrivals.len() + self.rejected.len() < TURN_ARRIVALS_MAX && self.bytes < TURN_BYTES_MAX
+        self.arrivals.len() + self.rejected.len() < limits::FILES_TURN_ARRIVALS_MAX
+            && self.bytes < limits::FILES_TURN_BYTES_MAX
     }
 
     fn push(&mut self, read: Read) {
@@ -174,8 +164,6 @@ struct Run<'a> {
     tasks: Tasks,
     writer: Writer,
     options: CollateOptions,
-    bytes_read: u64,
-    bytes_total: u64,
     arrivals_uncommitted: u64,
     report: &'a mut dyn FnMut(Progress),
 }
@@ -220,7 +208,8 @@ impl Run<'_> {
             self.now = self.now.max(due);
             self.turn(Vec::new(), self.now, true)?;
             if self.commit_if_due()? {
-                self.tell(Stage::Closing);
+                let all_read = self.reader.index.floor(self.cursor).is_none();
+                self.tell(if all_read { Stage::Closing } else { Stage::Reading });
             }
             self.stop_if_asked()?;
         }
@@ -247,7 +236,6 @@ impl Run<'_> {
             batch.push(read);
             floor = self.reader.index.floor(self.cursor);
         }
-        self.bytes_read += batch.bytes as u64;
         Ok(batch)
     }
 
@@ -336,8 +324,6 @@ impl Run<'_> {
             stage,
             arrivals: self.cursor.reports + self.cursor.envelopes,
             arrivals_total: self.reader.index.arrivals(),
-            bytes: self.bytes_read,
-            bytes_total: self.bytes_total,
             records: self.writer.commit.summary.records,
         });
     }

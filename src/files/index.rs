@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     arrival::{Input, Position, Timestamp},
+    limits::{FILES_ARRIVALS_MAX, FILES_READ_BYTES},
     mail::Digest,
 };
 
@@ -127,11 +128,6 @@ impl Index {
 
     pub fn arrivals(&self) -> u64 {
         (self.reports.len() + self.envelopes.len()) as u64
-    }
-
-    /// Bytes of all arrivals together.
-    pub fn bytes(&self) -> u64 {
-        self.reports.iter().chain(&self.envelopes).map(|entry| entry.span.length).sum()
     }
 
     pub fn entry(&self, position: Position) -> Option<&Entry> {
@@ -242,7 +238,7 @@ impl Builder<'_> {
             events.sort_by_key(|entry| entry.at);
             self.index.envelopes.extend(rising(events));
         }
-        Ok(())
+        check_count(self.index.arrivals())
     }
 
     /// The mails that an `arrivals.jsonl` lists, as it lists them, then all others in name order.
@@ -264,7 +260,7 @@ impl Builder<'_> {
             files.push(ListedFile::new(self.open_mails(path)?));
         }
         let mut mails = Vec::new();
-        listed::for_each_line(BufReader::with_capacity(1 << 16, handle), |line| {
+        listed::for_each_line(BufReader::with_capacity(FILES_READ_BYTES, handle), |line| {
             match self.find_told(&line, &source.folder, &mut files, &mut by_path) {
                 Ok((mail, length)) => {
                     let told = Some(Told { file: list_file, length, start: line.start });
@@ -342,9 +338,9 @@ impl Builder<'_> {
     ) -> Result<(), FilesError> {
         let times = self.newest_received(handle, file, &spans)?;
         mails.extend(spans.into_iter().zip(times).map(|(span, at)| FoundMail { file, span, at, told: None }));
-        let arrivals = (self.index.reports.len() + mails.len()) as u64;
+        let arrivals = self.index.arrivals() + mails.len() as u64;
         (self.tell)(Progress { stage: Stage::Finding, arrivals, ..Progress::default() });
-        Ok(())
+        check_count(arrivals)
     }
 
     /// When each mail came, as its newest `Received:` says.
@@ -378,7 +374,7 @@ impl Builder<'_> {
         let (handle, stamp) = open(path)?;
         let file = self.add_file(path.to_owned(), stamp, true)?;
         let mut events = Vec::new();
-        listed::for_each_line(BufReader::with_capacity(1 << 18, handle), |line| {
+        listed::for_each_line(BufReader::with_capacity(FILES_READ_BYTES, handle), |line| {
             let span = Span { start: line.start, length: line.bytes.len() as u64 };
             events.push(FoundMail { file, span, at: listed::event_time(line.bytes), told: None });
             Ok(())
@@ -393,12 +389,18 @@ impl Builder<'_> {
             self.hash.update((part.len() as u64).to_be_bytes());
             self.hash.update(part);
         }
-        let number = u32::try_from(self.index.files.len()).map_err(|_| {
-            FilesError::Failed("there are more than 4,294,967,295 input files: collate them in parts".into())
-        })?;
+        let number = u32::try_from(self.index.files.len())
+            .map_err(|_| FilesError::Failed("there are too many input files: collate them in parts".into()))?;
         self.index.files.push(InputFile { path, holds_many, stamp });
         Ok(number)
     }
+}
+
+fn check_count(arrivals: u64) -> Result<(), FilesError> {
+    if arrivals <= FILES_ARRIVALS_MAX {
+        return Ok(());
+    }
+    Err(FilesError::Usage(format!("there are more than {FILES_ARRIVALS_MAX} arrivals: collate them in parts")))
 }
 
 fn named(folder: &Path, name: &str, by_path: &HashMap<PathBuf, usize>) -> Option<usize> {

@@ -1,14 +1,17 @@
 //! The two lists that an arrivals folder may have: `arrivals.jsonl` and `envelopes.jsonl`.
 
 use std::{
-    io::{self, BufRead},
+    io::{self, BufRead, Read as _},
     path::Path,
 };
 
 use serde::Deserialize;
 
 use super::{FilesError, cannot_read};
-use crate::{arrival::Timestamp, limits::BAD_LINES_TOLD_MAX};
+use crate::{
+    arrival::Timestamp,
+    limits::{BAD_LINES_TOLD_MAX, LIST_LINE_BYTES_MAX},
+};
 
 /// A line of `arrivals.jsonl`.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -85,6 +88,8 @@ pub struct Line<'a> {
 /// Why the lines were not all taken.
 pub enum LineError {
     Reading(io::Error),
+    /// The line with this number.
+    TooLong(u64),
     Taking(FilesError),
 }
 
@@ -92,6 +97,10 @@ impl LineError {
     pub fn or_reading(self, path: &Path) -> FilesError {
         match self {
             LineError::Reading(error) => cannot_read(path, &error),
+            LineError::TooLong(number) => FilesError::Usage(format!(
+                "{} line {number}: it is longer than {LIST_LINE_BYTES_MAX} bytes: take it out",
+                path.display()
+            )),
             LineError::Taking(error) => error,
         }
     }
@@ -106,11 +115,15 @@ pub fn for_each_line(
     let mut buffer = Vec::new();
     loop {
         buffer.clear();
-        let read = reader.read_until(b'\n', &mut buffer).map_err(LineError::Reading)? as u64;
+        let mut bounded = reader.by_ref().take(LIST_LINE_BYTES_MAX + 1);
+        let read = bounded.read_until(b'\n', &mut buffer).map_err(LineError::Reading)? as u64;
         if read == 0 {
             return Ok(());
         }
         number += 1;
+        if read > LIST_LINE_BYTES_MAX {
+            return Err(LineError::TooLong(number));
+        }
         let indent = buffer.len() - buffer.trim_ascii_start().len();
         let bytes = buffer.trim_ascii();
         if !bytes.is_empty() {

@@ -46,8 +46,6 @@ pub struct Progress {
     /// Read so far; while finding, found so far.
     pub arrivals: u64,
     pub arrivals_total: u64,
-    pub bytes: u64,
-    pub bytes_total: u64,
     pub records: u64,
 }
 

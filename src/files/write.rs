@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     arrival::{Input, Position, Timestamp},
+    limits,
     mail::Digest,
     record::{self, Status},
     turn::{ArchiveFormat, Outgoing, Output},
@@ -86,7 +87,7 @@ pub struct Opening<'a> {
     pub folder: &'a Path,
     pub fingerprint: &'a str,
     pub archive_format: ArchiveFormat,
-    /// Bytes ([`super::changelog::COMPACT_BYTES_MIN`]).
+    /// Bytes ([`limits::FILES_COMPACT_BYTES_MIN`]).
     pub compact_bytes_min: u64,
 }
 
@@ -320,20 +321,16 @@ fn commit_path(folder: &Path) -> PathBuf {
     state_folder(folder).join("commit.json")
 }
 
-/// How often, and how far apart, the lock is tried before another collate is believed to hold it.
-const LOCK_TRIES: u32 = 10;
-const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
-
 /// A lock that ends with the process, however it ends.
 fn lock(folder: &Path, state: &Path) -> Result<File, FilesError> {
     let path = state.join("lock");
     let file = File::create(&path).map_err(|error| super::disk::cannot_write(&path, &error))?;
     // A child that this process is just starting holds a copy of every open file until it runs its own program.
-    let mut tries = (0..LOCK_TRIES).map(|_| file.try_lock());
+    let mut tries = (0..limits::FILES_LOCK_TRIES).map(|_| file.try_lock());
     let taken = tries.find(|taken| {
         let held = matches!(taken, Err(TryLockError::WouldBlock));
         if held {
-            std::thread::sleep(LOCK_PAUSE);
+            std::thread::sleep(limits::FILES_LOCK_PAUSE);
         }
         !held
     });

@@ -229,6 +229,18 @@ fn every_bad_line_is_told_at_once() {
     assert!(text.contains("arrivals.jsonl line 19: it names gone-18") && text.ends_with("and 11 more lines are wrong"));
 }
 
+/// A file without line ends would be read into memory whole.
+#[test]
+fn a_line_of_no_bounded_length_is_refused() {
+    let folder = folder(&[("in/envelopes.jsonl", "\n")]);
+    let list = std::fs::File::create(folder.path().join("in/envelopes.jsonl")).expect("a file");
+    list.set_len(mailjournal::limits::LIST_LINE_BYTES_MAX + 1).expect("a file with a hole");
+    match index(folder.path(), &["in"]) {
+        Err(FilesError::Usage(text)) => assert!(text.contains("envelopes.jsonl line 1: it is longer than"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A list that came with somebody's export could publish any file of this machine.
 #[test]
 fn a_list_names_nothing_outside_its_folder() {
@@ -327,7 +339,8 @@ fn the_fingerprint_knows_paths_sizes_and_manner() {
 /// One longer than before was cut to its former length, and nobody was told.
 #[test]
 fn a_file_that_changed_since_it_was_found_is_told() {
-    let changes: [(&str, fn(&Path)); 4] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 4] = [
         ("longer", |path| std::fs::write(path, mail(30, "a longer text")).expect("a file")),
         ("shorter", |path| std::fs::write(path, "x").expect("a file")),
         ("of the same length", |path| {
