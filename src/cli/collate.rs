@@ -138,9 +138,6 @@ impl Teller {
         if begun {
             bar.set_style(style(if progress.stage == Stage::Reading { READING } else { WAITING }));
             bar.set_length(progress.arrivals_total);
-            bar.set_position(progress.arrivals);
-            // What an earlier start has read tells nothing of this one's speed.
-            bar.reset_eta();
         }
         bar.set_position(progress.arrivals);
         bar.tick();
@@ -155,7 +152,7 @@ impl Teller {
 
 /// Both stay on one line, however narrow the terminal.
 const WAITING: &str = "{spinner} {wide_msg}";
-const READING: &str = "{bar:16} {percent:>3}% {eta} left, {wide_msg}";
+const READING: &str = "{bar:16} {percent:>3}% {wide_msg}";
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
