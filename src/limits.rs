@@ -39,6 +39,67 @@ pub const AGREEING_SENDERS_MAX: usize = 8;
 /// small enough that a turn which adds one piece to a huge draft does not rewrite it.
 pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 
+// The files shell.
+
+/// Arrivals of one collate: at about 100 bytes each in memory this is 50 GB of index.
+pub const FILES_ARRIVALS_MAX: u64 = 500_000_000;
+
+/// Arrivals of one turn on files: enough to keep every core parsing.
+pub const FILES_TURN_ARRIVALS_MAX: usize = 1_000;
+
+/// Bytes of one such turn's arrivals, to bound memory; a larger mail is a turn alone.
+pub const FILES_TURN_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Bytes of recent arrivals kept at hand for records that close soon; older ones are read again from their files.
+pub const FILES_RECENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Arrivals between two commits of a collate where nobody says otherwise: half a second's work, which is what a kill
+/// costs, against a commit's few dozen milliseconds.
+pub const FILES_COMMIT_ARRIVALS: u64 = 20_000;
+
+/// Bytes put out between two commits of a collate: what a disk syncs in about a second. One turn may go beyond.
+pub const FILES_COMMIT_BYTES: u64 = 128 * 1024 * 1024;
+
+/// The log of drafts is written anew when it is this many times larger than what it still means …
+pub const FILES_COMPACT_FACTOR: u64 = 4;
+
+/// … and has at least this many bytes: below, rewriting costs more than the space is worth.
+pub const FILES_COMPACT_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
+/// Bytes of one read of an mbox, a list or the log of drafts, and about those of one write: large enough that a system
+/// call costs nothing beside them.
+pub const FILES_READ_BYTES: usize = 256 * 1024;
+pub const FILES_WRITE_BYTES: usize = 256 * 1024;
+
+/// Bytes of one line of an `arrivals.jsonl` or `envelopes.jsonl`: an envelope event with the largest mail that Exchange
+/// carries (150 MB) in base64.
+pub const LIST_LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Bytes kept of a line of an mbox while its mails are found: more than any From_ line, or any header field's name, has.
+pub const MBOX_LINE_PREFIX_BYTES: usize = 512;
+
+/// Bytes of a mail's header block in which its newest `Received:` is looked for; it stands near the top.
+pub const RECEIVED_HEADER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How often, and how far apart, an output folder's lock is tried before another collate is believed to hold it: a
+/// child that this process is just starting holds it for some milliseconds.
+pub const FILES_LOCK_TRIES: u32 = 10;
+pub const FILES_LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Wrong lines of an `arrivals.jsonl` that one error tells: a screen of them; more have one cause.
+pub const BAD_LINES_TOLD_MAX: usize = 20;
+
+// The command line.
+
+/// How long `demo --brokers` waits for its `run`: seconds, and many times that on a busy machine.
+pub const DEMO_DONE_MAX: Duration = Duration::from_secs(120);
+
+/// How long it waits for the first answer of a broker: a person waits for the word that there is none.
+pub const DEMO_ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Between two looks at what has come out.
+pub const DEMO_LOOK_PAUSE: Duration = Duration::from_millis(250);
+
 // The Kafka shell.
 
 /// Arrivals of one turn: a ledger row each, and what a person watching the log can still call one step.

@@ -7,15 +7,22 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
 
-use super::{Context, Failure};
+use super::{Context, Failure, counted};
 use crate::files::{self, CollateOptions, FilesError, Progress, Stage, Summary};
 
 /// Merges the journal reports and envelope events that lie in files, without Kafka.
 ///
 /// PATH is a folder of mails (with all folders below it), an arrivals folder (mails with an arrivals.jsonl or
-/// envelopes.jsonl beside them), a Maildir, an mbox file, one mail, or a file of envelope events (.jsonl). Stopped at
-/// any moment and started again with the same arguments, it goes on and ends in the same output.
+/// envelopes.jsonl beside them), a Maildir, an mbox file, one mail, or a file of envelope events (.jsonl).
+///
+/// Stopped at any moment and started again with the same arguments, it goes on and ends in the same output. Until it has
+/// ended, the files in DIR may run ahead of what counts; after a kill they stay so until it is started again, which cuts
+/// them back. After Ctrl-C and after any error they are cut back at once.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Collate {
@@ -53,6 +60,12 @@ impl Collate {
             commit_arrivals_max: self.commit_every,
             ..CollateOptions::default()
         };
+        for signal in [SIGINT, SIGTERM] {
+            // The second one ends the process at once: that costs nothing but what is redone.
+            flag::register_conditional_default(signal, options.stop.clone())
+                .and_then(|_| flag::register(signal, options.stop.clone()))
+                .map_err(|error| Failure::Failed(format!("signals cannot be listened to: {error}")))?;
+        }
         let mut teller = Teller::new();
         let done = files::collate(&self.paths, &self.out, options, &mut |progress| teller.tell(progress));
         teller.end();
@@ -78,21 +91,19 @@ fn write_summary(out: &mut dyn Write, summary: &Summary, folder: &std::path::Pat
     if summary.already_done {
         writeln!(out, "{folder} was finished before; nothing was left to do.")?;
     }
-    writeln!(
-        out,
-        "{arrivals} arrivals: {merged} merged, {duplicates} duplicate, {notices} notices, {rejected} rejected"
-    )?;
+    let (arrived, noticed) = (counted(arrivals, "arrival"), counted(notices, "notice"));
+    let repeated = counted(duplicates, "duplicate");
+    writeln!(out, "{arrived}: {merged} merged, {repeated}, {noticed}, {rejected} rejected")?;
     if summary.dispositions() == arrivals {
         writeln!(out, "The ledger adds up: every arrival has one disposition.")?;
     } else {
         writeln!(out, "THE LEDGER DOES NOT ADD UP: {} dispositions.", summary.dispositions())?;
     }
-    writeln!(
-        out,
-        "{records} revisions of records: {complete} complete, {incomplete} incomplete, {superseded} superseded"
-    )?;
+    let revisions = counted(records, "revision");
+    writeln!(out, "{revisions} of records: {complete} complete, {incomplete} incomplete, {superseded} superseded")?;
     if skipped > 0 {
-        writeln!(out, "{skipped} files were passed over: hidden, links to folders, or a Maildir's own notes")?;
+        let skipped = counted(skipped, "file");
+        writeln!(out, "Passed over: {skipped}, hidden, links to folders or to nowhere, or a Maildir's own notes")?;
     }
     writeln!(out, "Output: {folder} (archive.jsonl, originals/, ledger.jsonl, rejected.jsonl)")
 }
@@ -109,7 +120,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 
 impl Teller {
     fn new() -> Teller {
-        let bar = io::stderr().is_terminal().then(|| ProgressBar::new(0).with_style(style(FINDING)));
+        let bar = io::stderr().is_terminal().then(|| ProgressBar::new(0).with_style(style(WAITING)));
         Teller { bar, last: Instant::now(), stage: Stage::Finding }
     }
 
@@ -123,12 +134,12 @@ impl Teller {
             }
             return;
         };
-        if begun {
-            bar.set_style(style(if progress.stage == Stage::Finding { FINDING } else { READING }));
-        }
-        bar.set_length(progress.bytes_total);
-        bar.set_position(progress.bytes);
         bar.set_message(line(&progress));
+        if begun {
+            bar.set_style(style(if progress.stage == Stage::Reading { READING } else { WAITING }));
+            bar.set_length(progress.arrivals_total);
+        }
+        bar.set_position(progress.arrivals);
         bar.tick();
     }
 
@@ -139,8 +150,9 @@ impl Teller {
     }
 }
 
-const FINDING: &str = "{spinner} {msg}";
-const READING: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
+/// Both stay on one line, however narrow the terminal.
+const WAITING: &str = "{spinner} {wide_msg}";
+const READING: &str = "{bar:16} {percent:>3}% {wide_msg}";
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -149,8 +161,8 @@ fn style(template: &str) -> ProgressStyle {
 fn line(progress: &Progress) -> String {
     let Progress { stage, arrivals, arrivals_total, records, .. } = progress;
     match stage {
-        Stage::Finding => format!("{arrivals} arrivals found"),
-        Stage::Reading => format!("{arrivals} of {arrivals_total} arrivals read, {records} records"),
-        Stage::Closing => format!("all {arrivals_total} arrivals read; closing what is open, {records} records"),
+        Stage::Finding => format!("{} found", counted(*arrivals, "arrival")),
+        Stage::Reading => format!("{arrivals} of {arrivals_total} arrivals read, {}", counted(*records, "record")),
+        Stage::Closing => format!("all read; closing what is open, {}", counted(*records, "record")),
     }
 }

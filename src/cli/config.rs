@@ -23,17 +23,20 @@ enum Action {
     /// Prints every effective value as a settings file, each with where it came from; secrets as ***.
     #[command(after_help = EXAMPLES)]
     Show,
-    /// Says OK, or everything that is wrong with the settings.
+    /// Says OK, or everything for which `run` would refuse the settings.
     #[command(after_help = EXAMPLES)]
     Check,
 }
 
 impl Config {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let (_, effective) = context.settings_with_origins()?;
+        let (settings, effective) = context.settings_with_origins()?;
         match self.action {
             Action::Show => context.write(|out| effective.iter().try_for_each(|value| writeln!(out, "{value}"))),
-            Action::Check => context.print("OK"),
+            Action::Check => {
+                settings.check_for_run(&effective)?;
+                context.print("OK")
+            }
         }
     }
 }

@@ -73,7 +73,7 @@ impl Demo {
         let shown = Shown::read(&arrivals, &records).map_err(Failure::Failed)?;
         context.write(|out| shown.write(out, Paint::for_terminal(io::stdout().is_terminal())))?;
         shown.check().map_err(Failure::Failed)?;
-        context.write(|out| show::write_next_steps(out, &self.out))
+        context.write(|out| show::write_next_steps(out, &super::program(), &self.out))
     }
 }
 

@@ -15,9 +15,10 @@ mod run;
 mod topics;
 
 use std::{
+    ffi::OsStr,
     fmt::Display,
     io::{self, BufWriter, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -32,25 +33,27 @@ use crate::settings::{Effective, Settings, SettingsErrors};
 struct Arguments {
     /// The settings file (TOML), else the one MAILJOURNAL_CONFIG names; every key can also be set as
     /// MAILJOURNAL_SECTION_KEY.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     config: Option<PathBuf>,
     /// What to log to standard error: error, warn, info, debug or trace, also for a module alone
     /// (`mailjournal::kafka=debug`). Else what RUST_LOG says, else info.
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "LEVEL")]
     log: Option<String>,
     /// How to log.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
 
+const GLOBAL: &str = "Options of every command";
+
 const EXAMPLES: &str = "\
 Examples:
-  mailjournal demo                                a small organisation's mail, and what becomes of it
-  mailjournal collate mails/ --out records        folders, mbox files and Maildirs of mails, without Kafka
-  mailjournal config check                        are the settings right?
-  mailjournal --config mailjournal.toml run       with a settings file
+  mailjournal demo                            an organisation's mail, shown
+  mailjournal collate mails/ --out records    mails in files, without Kafka
+  mailjournal config check                    are the settings right?
+  mailjournal --config mailjournal.toml run   with a settings file
   MAILJOURNAL_KAFKA_BROKERS=kafka:9092 mailjournal run
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.";
@@ -94,13 +97,13 @@ impl Command {
 /// Why a command ended without success: what was wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Exit code 1.
+    /// Exit code 1. Each line is an error of its own.
     #[error("{0}")]
     Failed(String),
-    /// Exit code 2: wrong usage or settings.
+    /// Exit code 2: wrong usage or settings. Each line is an error of its own.
     #[error("{0}")]
     Usage(String),
-    /// Exit code 2, a line each.
+    /// Exit code 2.
     #[error(transparent)]
     Settings(#[from] SettingsErrors),
     /// Standard output cannot be written. Exit code 1, but a reader that has gone (`| head`) is no failure.
@@ -158,6 +161,35 @@ fn check_client(_: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How a person starts this program again: by its name where the PATH leads to it, else by the path that it was started
+/// by.
+fn program() -> String {
+    let started = PathBuf::from(std::env::args_os().next().unwrap_or_default());
+    let name = started.file_name().unwrap_or(OsStr::new("mailjournal"));
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&search).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let same = found.and_then(|found| found.canonicalize().ok()) == started.canonicalize().ok();
+    if started.components().count() < 2 || same {
+        return quoted(Path::new(name));
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    // One component alone would be looked for on the PATH.
+    let below = started.strip_prefix(&here).ok().filter(|below| below.components().count() > 1);
+    quoted(below.unwrap_or(&started))
+}
+
+/// A path as a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |character: char| character.is_alphanumeric() || "/._-+=:,@%".contains(character);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// `1 arrival`, `2 arrivals`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
         // A name that is not UTF-8 is not ours; a value that is not is refused by its replacement character.
@@ -185,11 +217,7 @@ fn end_with(failure: &Failure) -> ExitCode {
         Failure::Failed(_) | Failure::Output(_) => 1,
         Failure::Usage(_) | Failure::Settings(_) => 2,
     };
-    let text = failure.to_string();
-    let lines: Vec<String> = match failure {
-        Failure::Settings(_) => text.lines().map(|line| format!("error: {line}\n")).collect(),
-        _ => vec![format!("error: {text}\n")],
-    };
+    let lines: Vec<String> = failure.to_string().lines().map(|line| format!("error: {line}\n")).collect();
     // Where standard error is closed too, the exit code still tells.
     let _ = io::stderr().write_all(lines.concat().as_bytes());
     ExitCode::from(code)

@@ -28,7 +28,7 @@ Examples:
   mailjournal report show report.eml
   mailjournal report show --json - < report.eml
   mailjournal report build record.json --out merged.eml
-  mailjournal report build records/archive.jsonl --id '<a@b.example>#0123456789abcdef'";
+  mailjournal report build archive.jsonl --id '<a@b.example>#0123456789abcdef'";
 
 #[derive(Subcommand)]
 enum Action {
@@ -52,8 +52,8 @@ struct Show {
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 struct Build {
-    /// A journal record: its JSON, a file of JSON Lines, or its Avro value; `-` is standard input. An original that is
-    /// not in it is looked for in `originals/` beside it.
+    /// A journal record: its JSON, a file of JSON Lines, its Avro value, or a merged report; `-` is standard input. An
+    /// original that is not in it is looked for in `originals/` beside it.
     #[arg(value_name = "RECORD")]
     record: PathBuf,
     /// Which record, where the file holds several: its `record_id`. Its newest revision counts.
@@ -75,6 +75,7 @@ impl Report {
 
 impl Show {
     fn run(self, context: &Context) -> Result<(), Failure> {
+        self.files.iter().try_for_each(|file| refuse_folder(file))?;
         let mut failures = Vec::new();
         for file in &self.files {
             match read(file) {
@@ -82,7 +83,7 @@ impl Show {
                     if self.files.len() > 1 && !self.json {
                         context.print(format_args!("{}:", file.display()))?;
                     }
-                    context.write(|out| out.write_all(show(&bytes, self.json).as_bytes()))?;
+                    context.write(|out| out.write_all(shown(&bytes, self.json).as_bytes()))?;
                     if let Err(rejection) = evidence::read_mail(&bytes) {
                         failures.push(format!("{}: not understood: {rejection}", file.display()));
                     }
@@ -90,12 +91,13 @@ impl Show {
                 Err(reason) => failures.push(reason),
             }
         }
-        if failures.is_empty() { Ok(()) } else { Err(Failure::Failed(failures.join("\nerror: "))) }
+        if failures.is_empty() { Ok(()) } else { Err(Failure::Failed(failures.join("\n"))) }
     }
 }
 
 impl Build {
     fn run(self, context: &Context) -> Result<(), Failure> {
+        refuse_folder(&self.record)?;
         let name = self.record.display();
         let bytes = read(&self.record).map_err(Failure::Failed)?;
         let records = records(&bytes).map_err(|reason| Failure::Failed(format!("{name}: {reason}")))?;
@@ -115,6 +117,34 @@ impl Build {
     }
 }
 
+/// All that is understood of a mail; of a merged report of ours also which record it is.
+fn shown(bytes: &[u8], json: bool) -> String {
+    let text = show(bytes, json);
+    let Some(record) = record::report::read(bytes) else { return text };
+    let JournalRecord { record_id, revision, status, .. } = record;
+    if !json {
+        return format!("merged report   of mailjournal: revision {revision} of {record_id}\n{text}");
+    }
+    let merged = serde_json::json!({ "record_id": record_id, "revision": revision, "status": status });
+    match serde_json::from_str(&text) {
+        Ok(serde_json::Value::Object(mut fields)) => {
+            fields.insert("merged_report".to_owned(), merged);
+            format!("{:#}\n", serde_json::Value::Object(fields))
+        }
+        _ => text,
+    }
+}
+
+fn refuse_folder(file: &Path) -> Result<(), Failure> {
+    if !file.is_dir() {
+        return Ok(());
+    }
+    let folder = super::quoted(file);
+    Err(Failure::Usage(format!(
+        "{folder} is a folder: name the files in it, or merge its mails with `mailjournal collate {folder} --out records`"
+    )))
+}
+
 /// The file's bytes, or a sentence that says why there are none.
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
@@ -125,8 +155,11 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
     read.map_err(|error| format!("{}: cannot be read: {error}", file.display()))
 }
 
-/// One record, or one a line.
+/// One record, one a line, or the one in a merged report.
 fn records(bytes: &[u8]) -> Result<Vec<JournalRecord>, String> {
+    if let Some(record) = record::report::read(bytes) {
+        return Ok(vec![record]);
+    }
     let whole = record::read(bytes);
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect();
     if whole.is_ok() || lines.len() < 2 || crate::avro::is_framed(bytes) {

@@ -25,20 +25,17 @@ use crate::{
 #[command(after_help = "\
 Examples:
   mailjournal topics create && mailjournal run
-  MAILJOURNAL_KAFKA_BROKERS=kafka:9092 MAILJOURNAL_KAFKA_INSTANCE=mailjournal-0 mailjournal run
+  MAILJOURNAL_KAFKA_BROKERS=kafka:9092 mailjournal run
+  MAILJOURNAL_KAFKA_INSTANCE=mailjournal-0 mailjournal run
 
-Several instances share the work: start each with a kafka.instance of its own. /metrics, /health/live and /health/ready
-are served on telemetry.listen.")]
+Several instances share the work: start each with a kafka.instance of its own. /metrics, /health/live and \
+/health/ready are served on telemetry.listen.")]
 pub struct Run {}
 
 impl Run {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let settings = context.settings()?;
-        if settings.registry_url.is_some() {
-            return Err(Failure::Usage(
-                "registry.url is set, and this version does not speak to a Schema Registry yet: remove it".into(),
-            ));
-        }
+        let (settings, effective) = context.settings_with_origins()?;
+        settings.check_for_run(&effective)?;
         let faults = Faults::parse(&std::env::var(fault::VARIABLE).unwrap_or_default()).map_err(Failure::Usage)?;
         let stop = Stop::default();
         for signal in [SIGTERM, SIGINT] {

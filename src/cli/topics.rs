@@ -10,9 +10,12 @@ use crate::{
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  mailjournal topics create                  what is missing, with the settings' partitions and replication
+  mailjournal topics create
   mailjournal topics create --partitions 12
-  mailjournal topics check                   exit code 1 if `mailjournal run` would refuse to start")]
+  mailjournal topics check
+
+`create` makes what is missing, with the settings' partitions and replication; `check` ends with exit code 1 if \
+`mailjournal run` would refuse to start.")]
 pub struct Topics {
     #[command(subcommand)]
     what: What,

@@ -11,11 +11,7 @@ use super::{
     FilesError, cannot_read,
     disk::{AppendFile, Disk},
 };
-
-/// The log is written anew when it is this many times larger than what it still means …
-const COMPACT_FACTOR: u64 = 4;
-/// … and has at least this many bytes: below, rewriting costs more than the space is worth.
-pub const COMPACT_BYTES_MIN: u64 = 64 << 20;
+use crate::limits::{FILES_COMPACT_FACTOR, FILES_READ_BYTES};
 
 /// The length that stands for a deleted key.
 const TOMBSTONE: u32 = u32::MAX;
@@ -79,7 +75,7 @@ impl Changelog {
     /// Writes what is to be committed. Returns the log that this one replaces, to be removed after the commit.
     pub fn commit(&mut self, disk: &mut Disk, state: &Path) -> Result<Option<PathBuf>, FilesError> {
         self.file.commit(disk)?;
-        if self.file.length < self.compact_bytes_min.max(COMPACT_FACTOR * self.live_bytes) {
+        if self.file.length < self.compact_bytes_min.max(FILES_COMPACT_FACTOR * self.live_bytes) {
             return Ok(None);
         }
         self.compact(disk, state).map(Some)
@@ -122,7 +118,7 @@ fn for_each_entry(
     mut take: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), FilesError>,
 ) -> Result<(), FilesError> {
     let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
-    let mut reader = BufReader::with_capacity(1 << 18, file.take(length));
+    let mut reader = BufReader::with_capacity(FILES_READ_BYTES, file.take(length));
     let mut read = 0;
     let (mut key, mut value) = (Vec::new(), Vec::new());
     while read < length {

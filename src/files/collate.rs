@@ -1,10 +1,15 @@
 //! The loop around the turns.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use super::{
     ENVELOPES_TOPIC, FilesError, Progress, REPORTS_TOPIC, STRAYS_TOPIC, Stage, Summary,
-    changelog::COMPACT_BYTES_MIN,
     disk::{Disk, Fault},
     index::{Cursor, Index},
     read::{Read, Reader},
@@ -14,6 +19,7 @@ use crate::{
     arrival::{Arrival, Input, Timestamp},
     correlate::{Rules, Timing, TopicNames},
     evidence::Rejection,
+    limits,
     record::{Disposition, LedgerRow},
     turn::{self, ArchiveFormat, Encoding, Outgoing, Tasks, TurnOutput, TurnRules, publish},
 };
@@ -33,6 +39,8 @@ pub struct CollateOptions {
     pub commit_bytes_max: u64,
     /// The size below which the changelog of drafts is never rewritten, bytes.
     pub compact_bytes_min: u64,
+    /// Set from outside, it ends the collate soon, with what it has done committed.
+    pub stop: Arc<AtomicBool>,
     /// For tests: fails a change to the disk.
     pub fault: Option<Fault>,
 }
@@ -44,21 +52,14 @@ impl Default for CollateOptions {
             archive_format: ArchiveFormat::Record,
             mboxrd: false,
             durable: true,
-            // Half a second's work: what a kill costs, against a commit's few dozen milliseconds.
-            commit_arrivals_max: 20_000,
-            commit_bytes_max: 128 << 20,
-            compact_bytes_min: COMPACT_BYTES_MIN,
+            commit_arrivals_max: limits::FILES_COMMIT_ARRIVALS,
+            commit_bytes_max: limits::FILES_COMMIT_BYTES,
+            compact_bytes_min: limits::FILES_COMPACT_BYTES_MIN,
+            stop: Arc::default(),
             fault: None,
         }
     }
 }
-
-/// Arrivals of one turn: enough to keep every core parsing.
-const TURN_ARRIVALS_MAX: usize = 1_000;
-/// Bytes of one turn's arrivals, to bound memory; a larger mail is a turn alone.
-const TURN_BYTES_MAX: usize = 32 << 20;
-/// Recent arrivals kept at hand for records that close soon, bytes.
-const RECENT_BYTES_MAX: usize = 64 << 20;
 
 /// Merges the arrivals below `inputs` into the output folder `out`; begun before, it goes on from the last commit.
 ///
@@ -72,7 +73,7 @@ pub fn collate(
     if inputs.is_empty() {
         return Err(FilesError::Usage("no input: name folders of mails, mbox files or mails".into()));
     }
-    let index = Index::build(inputs, out, &manner(&options), report)?;
+    let index = Index::build(inputs, out, &manner(&options), &options.stop, report)?;
     let rules = turn_rules(&options);
     let mut tasks = Tasks::new(rules.clone());
     tasks.assign(PARTITION);
@@ -89,7 +90,6 @@ pub fn collate(
         Opened::Writing(writer) => writer,
     };
     tasks.restored(PARTITION).map_err(|error| FilesError::Failed(error.to_string()))?;
-    let bytes_total = index.bytes();
     let mut run = Run {
         cursor: writer.commit.read,
         now: writer.commit.now,
@@ -98,14 +98,12 @@ pub fn collate(
         tasks,
         writer: *writer,
         options,
-        bytes_read: 0,
-        bytes_total,
         arrivals_uncommitted: 0,
         report,
     };
     run.writer.commit.summary.skipped = run.reader.index.skipped;
-    run.run_to_the_end()?;
-    run.writer.finish(run.cursor, run.now)
+    let done = run.run_to_the_end();
+    done.map_err(|error| run.last_good_state(error))
 }
 
 /// All input is one partition.
@@ -125,7 +123,7 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
         partitions: 1,
         encoding: Encoding::Json,
         archive_format: options.archive_format,
-        recent_bytes_max: RECENT_BYTES_MAX,
+        recent_bytes_max: limits::FILES_RECENT_BYTES_MAX,
     }
 }
 
@@ -145,7 +143,8 @@ struct Batch {
 
 impl Batch {
     fn has_room(&self) -> bool {
-        self.arrivals.len() + self.rejected.len() < TURN_ARRIVALS_MAX && self.bytes < TURN_BYTES_MAX
+        self.arrivals.len() + self.rejected.len() < limits::FILES_TURN_ARRIVALS_MAX
+            && self.bytes < limits::FILES_TURN_BYTES_MAX
     }
 
     fn push(&mut self, read: Read) {
@@ -166,14 +165,12 @@ struct Run<'a> {
     tasks: Tasks,
     writer: Writer,
     options: CollateOptions,
-    bytes_read: u64,
-    bytes_total: u64,
     arrivals_uncommitted: u64,
     report: &'a mut dyn FnMut(Progress),
 }
 
 impl Run<'_> {
-    fn run_to_the_end(&mut self) -> Result<(), FilesError> {
+    fn run_to_the_end(&mut self) -> Result<Summary, FilesError> {
         while let Some(floor) = self.reader.index.floor(self.cursor) {
             self.run_time(floor)?;
             let batch = self.next_batch(floor)?;
@@ -181,8 +178,29 @@ impl Run<'_> {
             self.take(batch)?;
             self.commit_if_due()?;
             self.tell(Stage::Reading);
+            self.stop_if_asked()?;
         }
-        self.run_time(Timestamp(i64::MAX))
+        self.run_time(Timestamp(i64::MAX))?;
+        self.writer.finish(self.cursor, self.now)
+    }
+
+    /// Cuts the output back to its last commit, and says in the error how far that is.
+    fn last_good_state(&mut self, error: FilesError) -> FilesError {
+        let total = self.reader.index.arrivals();
+        let state = match self.writer.cut_back() {
+            Ok(commit) => {
+                let read = commit.read.reports + commit.read.envelopes;
+                format!("The output is as its last commit left it: {read} of {total} arrivals are in it.")
+            }
+            Err(why) => format!(
+                "The output could not be cut back to its last commit, and its files may say more than counts; \
+                 running the same command again cuts them back ({why})."
+            ),
+        };
+        match error {
+            FilesError::Usage(text) => FilesError::Usage(format!("{text}. {state}")),
+            FilesError::Failed(text) => FilesError::Failed(format!("{text}. {state}")),
+        }
     }
 
     /// Lets time run up to `until`, one due time after the other.
@@ -191,10 +209,20 @@ impl Run<'_> {
             self.now = self.now.max(due);
             self.turn(Vec::new(), self.now, true)?;
             if self.commit_if_due()? {
-                self.tell(Stage::Closing);
+                let all_read = self.reader.index.floor(self.cursor).is_none();
+                self.tell(if all_read { Stage::Closing } else { Stage::Reading });
             }
+            self.stop_if_asked()?;
         }
         Ok(())
+    }
+
+    fn stop_if_asked(&mut self) -> Result<(), FilesError> {
+        if !self.options.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.writer.commit(self.cursor, self.now)?;
+        Err(FilesError::Failed("stopped, as asked: run the same command again and it goes on".into()))
     }
 
     /// The arrivals of one turn: while it lasts, nothing falls due before the time of what is still unread.
@@ -209,7 +237,6 @@ impl Run<'_> {
             batch.push(read);
             floor = self.reader.index.floor(self.cursor);
         }
-        self.bytes_read += batch.bytes as u64;
         Ok(batch)
     }
 
@@ -253,7 +280,7 @@ impl Run<'_> {
         self.reader.check()?;
         if output.counts.lost > 0 {
             return Err(FilesError::Failed(
-                "an input file changed while it was read: begin again with a new --out".into(),
+                "an input file changed while this collate ran: begin again with a new --out".into(),
             ));
         }
         self.count(&output.counts);
@@ -298,8 +325,6 @@ impl Run<'_> {
             stage,
             arrivals: self.cursor.reports + self.cursor.envelopes,
             arrivals_total: self.reader.index.arrivals(),
-            bytes: self.bytes_read,
-            bytes_total: self.bytes_total,
             records: self.writer.commit.summary.records,
         });
     }

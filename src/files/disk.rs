@@ -10,6 +10,7 @@ use std::{
 use rayon::prelude::*;
 
 use super::FilesError;
+use crate::limits::FILES_WRITE_BYTES;
 
 /// Asked before each change to the disk; an error is what the disk would have said.
 pub type Fault = Box<dyn FnMut(Change, &Path) -> io::Result<()> + Send>;
@@ -114,16 +115,13 @@ pub struct AppendFile {
     pub length: u64,
 }
 
-/// Appended bytes to collect before they are written: large enough that a system call costs nothing beside them.
-const BUFFER_BYTES: usize = 1 << 18;
-
 impl AppendFile {
     pub fn append(&mut self, disk: &mut Disk, parts: &[&[u8]]) -> Result<(), FilesError> {
         for part in parts {
             self.buffer.extend_from_slice(part);
             self.length += part.len() as u64;
         }
-        if self.buffer.len() >= BUFFER_BYTES { self.flush(disk) } else { Ok(()) }
+        if self.buffer.len() >= FILES_WRITE_BYTES { self.flush(disk) } else { Ok(()) }
     }
 
     fn flush(&mut self, disk: &mut Disk) -> Result<(), FilesError> {
@@ -133,8 +131,19 @@ impl AppendFile {
         let (file, buffer) = (&mut self.file, &self.buffer);
         disk.attempt(Change::Append, &self.path, |_| file.write_all(buffer))?;
         self.buffer.clear();
-        self.buffer.shrink_to(4 * BUFFER_BYTES);
+        self.buffer.shrink_to(4 * FILES_WRITE_BYTES);
         Ok(())
+    }
+
+    /// Takes back all behind `committed` bytes, written or not.
+    pub fn cut(&mut self, disk: &mut Disk, committed: u64) -> Result<(), FilesError> {
+        self.buffer.clear();
+        self.length = committed;
+        let file = &mut self.file;
+        disk.attempt(Change::Truncate, &self.path, |_| {
+            file.set_len(committed)?;
+            file.seek(SeekFrom::Start(committed)).map(|_| ())
+        })
     }
 
     pub fn commit(&mut self, disk: &mut Disk) -> Result<(), FilesError> {

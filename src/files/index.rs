@@ -7,8 +7,9 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::BufReader,
-    path::{Path, PathBuf},
+    io::{self, BufReader},
+    path::{Component, Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::UNIX_EPOCH,
 };
 
@@ -16,12 +17,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     FilesError, Progress, Stage, cannot_read,
-    listed::{self, Listed},
+    listed::{self, BadLines, Listed},
     mbox::{self, Span},
     walk::{Source, walk},
 };
 use crate::{
     arrival::{Input, Position, Timestamp},
+    limits::{FILES_ARRIVALS_MAX, FILES_READ_BYTES},
     mail::Digest,
 };
 
@@ -54,6 +56,25 @@ pub struct InputFile {
     pub path: PathBuf,
     /// An mbox, or lines: an arrival's source needs its byte offset as well.
     pub holds_many: bool,
+    /// As it was found, before anything of it was read.
+    pub stamp: Stamp,
+}
+
+/// What tells that a file has changed, without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bytes.
+    length: u64,
+    /// Nanoseconds since 1970; 0 where the file system does not tell.
+    modified: u128,
+}
+
+impl Stamp {
+    pub fn of(file: &File) -> io::Result<Stamp> {
+        let meta = file.metadata()?;
+        let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        Ok(Stamp { length: meta.len(), modified: modified.as_nanos() })
+    }
 }
 
 /// How far both topics have been read: arrivals, which is the next offset.
@@ -75,21 +96,23 @@ pub struct Index {
 }
 
 impl Index {
-    /// Finds all arrivals of `paths`. `manner` is what else decides the output.
+    /// Finds all arrivals of `paths`. `manner` is what else decides the output; `stop`, once set, ends it.
     pub fn build(
         paths: &[PathBuf],
         out: &Path,
         manner: &str,
+        stop: &AtomicBool,
         tell: &mut dyn FnMut(Progress),
     ) -> Result<Index, FilesError> {
         let found = walk(paths, out)?;
-        let mut builder =
-            Builder { index: Index { skipped: found.skipped, ..Index::default() }, hash: Sha256::new(), tell };
+        let index = Index { skipped: found.skipped, ..Index::default() };
+        let mut builder = Builder { index, hash: Sha256::new(), bad_lines: BadLines::default(), stop, tell };
         builder.hash.update(manner);
         for source in found.sources {
             builder.take(source)?;
         }
-        let Builder { mut index, hash, .. } = builder;
+        let Builder { mut index, hash, bad_lines, .. } = builder;
+        bad_lines.check()?;
         index.fingerprint = Digest(hash.finalize().into()).to_string();
         for entries in [&mut index.reports, &mut index.envelopes] {
             // Stable, and within a source `merge_at` never falls: a merge of the sources.
@@ -105,11 +128,6 @@ impl Index {
 
     pub fn arrivals(&self) -> u64 {
         (self.reports.len() + self.envelopes.len()) as u64
-    }
-
-    /// Bytes of all arrivals together.
-    pub fn bytes(&self) -> u64 {
-        self.reports.iter().chain(&self.envelopes).map(|entry| entry.span.length).sum()
     }
 
     pub fn entry(&self, position: Position) -> Option<&Entry> {
@@ -145,19 +163,56 @@ impl Index {
         report.into_iter().chain(envelope).map(|entry| entry.floor).min()
     }
 
-    /// What the ledger calls an arrival's source: the file, and the byte offset in one that holds several.
+    /// What the ledger calls an arrival's source: the file ([`path_text`]), and the byte offset in one that holds
+    /// several.
     pub fn source(&self, entry: &Entry) -> String {
         let file = &self.files[entry.file as usize];
-        match file.holds_many {
-            true => format!("{}@{}", file.path.display(), entry.span.start),
-            false => file.path.display().to_string(),
+        let path = path_text(&file.path);
+        if file.holds_many { format!("{path}@{}", entry.span.start) } else { path }
+    }
+}
+
+/// A path as text that leads back to it: bytes that are no UTF-8 as `%` and two hex digits, and a `%` that could be
+/// taken for the beginning of that as `%25`. All else stays, so that most paths are as a person knows them.
+pub fn path_text(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        let valid = chunk.valid();
+        for (at, character) in valid.char_indices() {
+            let next = valid.as_bytes()[at..].get(1..3);
+            let is_taken = character == '%' && next.is_some_and(|next| next.iter().all(u8::is_ascii_hexdigit));
+            text.push(character);
+            text.push_str(if is_taken { "25" } else { "" });
         }
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("%{byte:02X}")));
+    }
+    text
+}
+
+/// Why the mail that a line tells of was not found.
+enum NotFound {
+    BadLine(String),
+    Failed(FilesError),
+}
+
+impl From<String> for NotFound {
+    fn from(why: String) -> NotFound {
+        NotFound::BadLine(why)
+    }
+}
+
+impl From<FilesError> for NotFound {
+    fn from(error: FilesError) -> NotFound {
+        NotFound::Failed(error)
     }
 }
 
 struct Builder<'a> {
     index: Index,
     hash: Sha256,
+    bad_lines: BadLines,
+    stop: &'a AtomicBool,
     tell: &'a mut dyn FnMut(Progress),
 }
 
@@ -183,7 +238,7 @@ impl Builder<'_> {
             events.sort_by_key(|entry| entry.at);
             self.index.envelopes.extend(rising(events));
         }
-        Ok(())
+        check_count(self.index.arrivals())
     }
 
     /// The mails that an `arrivals.jsonl` lists, as it lists them, then all others in name order.
@@ -196,8 +251,8 @@ impl Builder<'_> {
             }
             return Ok(mails);
         };
-        let handle = open(list)?;
-        let list_file = self.add_file(list.clone(), &handle, true)?;
+        let (handle, stamp) = open(list)?;
+        let list_file = self.add_file(list.clone(), stamp, true)?;
         let mut files = Vec::new();
         let mut by_path = HashMap::new();
         for path in &source.mails {
@@ -205,21 +260,15 @@ impl Builder<'_> {
             files.push(ListedFile::new(self.open_mails(path)?));
         }
         let mut mails = Vec::new();
-        listed::for_each_line(BufReader::with_capacity(1 << 16, handle), |line| {
-            let told = listed::parse(line.bytes).map_err(|why| listed::bad_line(list, line.number, &why))?;
-            let slot = match named(&source.folder, &told.file, &by_path) {
-                Some(slot) => slot,
-                None => self.add_named(&source.folder, &told.file, &mut files, &mut by_path, list, line.number)?,
-            };
-            let span = files[slot].take(&told).map_err(|why| listed::bad_line(list, line.number, &why))?;
-            let file = files[slot].file;
-            let at = match told.received_at {
-                Some(at) => Some(Timestamp(at)),
-                None => self.newest_received(&mut self.open(file)?, file, &[span])?[0],
-            };
-            let length =
-                u32::try_from(line.bytes.len()).map_err(|_| listed::bad_line(list, line.number, "it is too long"))?;
-            mails.push(FoundMail { file, span, at, told: Some(Told { file: list_file, length, start: line.start }) });
+        listed::for_each_line(BufReader::with_capacity(FILES_READ_BYTES, handle), |line| {
+            match self.find_told(&line, &source.folder, &mut files, &mut by_path) {
+                Ok((mail, length)) => {
+                    let told = Some(Told { file: list_file, length, start: line.start });
+                    mails.push(FoundMail { told, ..mail });
+                }
+                Err(NotFound::BadLine(why)) => self.bad_lines.add(list, line.number, &why),
+                Err(NotFound::Failed(error)) => return Err(error),
+            }
             Ok(())
         })
         .map_err(|error| error.or_reading(list))?;
@@ -233,21 +282,47 @@ impl Builder<'_> {
         Ok(mails)
     }
 
-    /// A listed file that the walk did not find: hidden, or outside the folder.
+    /// The mail that a line tells of, and the line's length in bytes.
+    fn find_told(
+        &mut self,
+        line: &listed::Line<'_>,
+        folder: &Path,
+        files: &mut Vec<ListedFile>,
+        by_path: &mut HashMap<PathBuf, usize>,
+    ) -> Result<(FoundMail, u32), NotFound> {
+        let length = u32::try_from(line.bytes.len()).map_err(|_| "it is too long".to_owned())?;
+        let told = listed::parse(line.bytes)?;
+        let slot = match named(folder, &told.file, by_path) {
+            Some(slot) => slot,
+            None => self.add_named(folder, &told.file, files, by_path)?,
+        };
+        let span = files[slot].take(&told)?;
+        let file = files[slot].file;
+        let at = match told.received_at {
+            Some(at) => Some(Timestamp(at)),
+            None => self.newest_received(&mut self.open(file)?, file, &[span])?[0],
+        };
+        Ok((FoundMail { file, span, at, told: None }, length))
+    }
+
+    /// A listed file that the walk did not find: hidden, or in a folder with lists of its own.
     fn add_named(
         &mut self,
         folder: &Path,
         name: &str,
         files: &mut Vec<ListedFile>,
         by_path: &mut HashMap<PathBuf, usize>,
-        list: &Path,
-        number: u64,
-    ) -> Result<usize, FilesError> {
+    ) -> Result<usize, NotFound> {
+        // A list from elsewhere is not to say which files of this machine are published.
+        if Path::new(name).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+            return Err(
+                format!("it names {name}, which lies outside the folder: a list tells of what lies in it").into()
+            );
+        }
         let path =
             [folder.join(name), folder.join(listed::without_offset(name).0)].into_iter().find(|path| path.is_file());
         let Some(path) = path else {
-            let why = format!("it names {name}, which is not there: put the file back, or take the line out");
-            return Err(listed::bad_line(list, number, &why));
+            return Err(format!("it names {name}, which is not there: put the file back, or take the line out").into());
         };
         files.push(ListedFile::new(self.open_mails(&path)?));
         by_path.insert(path, files.len() - 1);
@@ -263,9 +338,9 @@ impl Builder<'_> {
     ) -> Result<(), FilesError> {
         let times = self.newest_received(handle, file, &spans)?;
         mails.extend(spans.into_iter().zip(times).map(|(span, at)| FoundMail { file, span, at, told: None }));
-        let arrivals = (self.index.reports.len() + mails.len()) as u64;
+        let arrivals = self.index.arrivals() + mails.len() as u64;
         (self.tell)(Progress { stage: Stage::Finding, arrivals, ..Progress::default() });
-        Ok(())
+        check_count(arrivals)
     }
 
     /// When each mail came, as its newest `Received:` says.
@@ -282,21 +357,24 @@ impl Builder<'_> {
 
     /// Adds a file of mails and finds where they lie.
     fn open_mails(&mut self, path: &Path) -> Result<Opened, FilesError> {
-        let mut handle = open(path)?;
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(FilesError::Failed("stopped, as asked, before anything was done".into()));
+        }
+        let (mut handle, stamp) = open(path)?;
         let (many, spans) = mbox::mails_of(path, &mut handle).map_err(|error| cannot_read(path, &error))?;
-        let file = self.add_file(path.to_owned(), &handle, many)?;
+        let file = self.add_file(path.to_owned(), stamp, many)?;
         Ok(Opened { file, handle, spans })
     }
 
     fn open(&self, file: u32) -> Result<File, FilesError> {
-        open(&self.index.files[file as usize].path)
+        Ok(open(&self.index.files[file as usize].path)?.0)
     }
 
     fn find_events(&mut self, path: &Path) -> Result<Vec<Entry>, FilesError> {
-        let handle = open(path)?;
-        let file = self.add_file(path.to_owned(), &handle, true)?;
+        let (handle, stamp) = open(path)?;
+        let file = self.add_file(path.to_owned(), stamp, true)?;
         let mut events = Vec::new();
-        listed::for_each_line(BufReader::with_capacity(1 << 18, handle), |line| {
+        listed::for_each_line(BufReader::with_capacity(FILES_READ_BYTES, handle), |line| {
             let span = Span { start: line.start, length: line.bytes.len() as u64 };
             events.push(FoundMail { file, span, at: listed::event_time(line.bytes), told: None });
             Ok(())
@@ -305,20 +383,24 @@ impl Builder<'_> {
         Ok(with_times(events))
     }
 
-    fn add_file(&mut self, path: PathBuf, handle: &File, holds_many: bool) -> Result<u32, FilesError> {
-        let meta = handle.metadata().map_err(|error| cannot_read(&path, &error))?;
-        let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        for part in [path.as_os_str().as_encoded_bytes(), &meta.len().to_be_bytes(), &modified.as_nanos().to_be_bytes()]
-        {
+    fn add_file(&mut self, path: PathBuf, stamp: Stamp, holds_many: bool) -> Result<u32, FilesError> {
+        let (length, modified) = (stamp.length.to_be_bytes(), stamp.modified.to_be_bytes());
+        for part in [path.as_os_str().as_encoded_bytes(), &length, &modified] {
             self.hash.update((part.len() as u64).to_be_bytes());
             self.hash.update(part);
         }
-        let number = u32::try_from(self.index.files.len()).map_err(|_| {
-            FilesError::Failed("there are more than 4,294,967,295 input files: collate them in parts".into())
-        })?;
-        self.index.files.push(InputFile { path, holds_many });
+        let number = u32::try_from(self.index.files.len())
+            .map_err(|_| FilesError::Failed("there are too many input files: collate them in parts".into()))?;
+        self.index.files.push(InputFile { path, holds_many, stamp });
         Ok(number)
     }
+}
+
+fn check_count(arrivals: u64) -> Result<(), FilesError> {
+    if arrivals <= FILES_ARRIVALS_MAX {
+        return Ok(());
+    }
+    Err(FilesError::Usage(format!("there are more than {FILES_ARRIVALS_MAX} arrivals: collate them in parts")))
 }
 
 fn named(folder: &Path, name: &str, by_path: &HashMap<PathBuf, usize>) -> Option<usize> {
@@ -388,6 +470,7 @@ fn rising(entries: Vec<Entry>) -> impl Iterator<Item = Entry> {
     })
 }
 
-fn open(path: &Path) -> Result<File, FilesError> {
-    File::open(path).map_err(|error| cannot_read(path, &error))
+fn open(path: &Path) -> Result<(File, Stamp), FilesError> {
+    let opened = File::open(path).and_then(|file| Stamp::of(&file).map(|stamp| (file, stamp)));
+    opened.map_err(|error| cannot_read(path, &error))
 }

@@ -1,14 +1,17 @@
 //! The two lists that an arrivals folder may have: `arrivals.jsonl` and `envelopes.jsonl`.
 
 use std::{
-    io::{self, BufRead},
+    io::{self, BufRead, Read as _},
     path::Path,
 };
 
 use serde::Deserialize;
 
 use super::{FilesError, cannot_read};
-use crate::arrival::Timestamp;
+use crate::{
+    arrival::Timestamp,
+    limits::{BAD_LINES_TOLD_MAX, LIST_LINE_BYTES_MAX},
+};
 
 /// A line of `arrivals.jsonl`.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -30,8 +33,26 @@ pub fn parse(line: &[u8]) -> Result<Listed, String> {
     serde_json::from_slice(line).map_err(|error| format!("it is not a description of a mail: {error}"))
 }
 
-pub fn bad_line(list: &Path, number: u64, why: &str) -> FilesError {
-    FilesError::Usage(format!("{} line {number}: {why}", list.display()))
+/// What is wrong with lists, told at once and before anything is written.
+#[derive(Debug, Default)]
+pub struct BadLines {
+    told: Vec<String>,
+    more: u64,
+}
+
+impl BadLines {
+    pub fn add(&mut self, list: &Path, number: u64, why: &str) {
+        match self.told.len() < BAD_LINES_TOLD_MAX {
+            true => self.told.push(format!("{} line {number}: {why}", list.display())),
+            false => self.more += 1,
+        }
+    }
+
+    pub fn check(self) -> Result<(), FilesError> {
+        let more = (self.more > 0).then(|| format!("and {} more lines are wrong", self.more));
+        let told: Vec<String> = self.told.into_iter().chain(more).collect();
+        if told.is_empty() { Ok(()) } else { Err(FilesError::Usage(told.join("\n"))) }
+    }
 }
 
 /// `box.mbox@1234` as `box.mbox` and 1234.
@@ -67,6 +88,8 @@ pub struct Line<'a> {
 /// Why the lines were not all taken.
 pub enum LineError {
     Reading(io::Error),
+    /// The line with this number.
+    TooLong(u64),
     Taking(FilesError),
 }
 
@@ -74,6 +97,10 @@ impl LineError {
     pub fn or_reading(self, path: &Path) -> FilesError {
         match self {
             LineError::Reading(error) => cannot_read(path, &error),
+            LineError::TooLong(number) => FilesError::Usage(format!(
+                "{} line {number}: it is longer than {LIST_LINE_BYTES_MAX} bytes: take it out",
+                path.display()
+            )),
             LineError::Taking(error) => error,
         }
     }
@@ -88,11 +115,15 @@ pub fn for_each_line(
     let mut buffer = Vec::new();
     loop {
         buffer.clear();
-        let read = reader.read_until(b'\n', &mut buffer).map_err(LineError::Reading)? as u64;
+        let mut bounded = reader.by_ref().take(LIST_LINE_BYTES_MAX + 1);
+        let read = bounded.read_until(b'\n', &mut buffer).map_err(LineError::Reading)? as u64;
         if read == 0 {
             return Ok(());
         }
         number += 1;
+        if read > LIST_LINE_BYTES_MAX {
+            return Err(LineError::TooLong(number));
+        }
         let indent = buffer.len() - buffer.trim_ascii_start().len();
         let bytes = buffer.trim_ascii();
         if !bytes.is_empty() {

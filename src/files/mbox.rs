@@ -16,6 +16,8 @@ use std::{
     path::Path,
 };
 
+use crate::limits::{FILES_READ_BYTES, MBOX_LINE_PREFIX_BYTES, RECEIVED_HEADER_BYTES_MAX};
+
 /// Bytes of a file: from `start`, `length` of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -28,12 +30,6 @@ impl Span {
         Span { start, length: end.saturating_sub(start) }
     }
 }
-
-/// Bytes kept of a line: more than any From_ line, or the name of any header field, needs.
-const LINE_PREFIX_BYTES: usize = 512;
-
-/// Bytes of a header block that are looked at; what lies behind counts as absent.
-const HEADER_BYTES_MAX: usize = 1 << 20;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -63,7 +59,7 @@ pub fn split<F: Read + Seek>(file: &mut F) -> io::Result<Vec<Span>> {
         return Ok(spans);
     }
     file.seek(SeekFrom::Start(0))?;
-    split_by_from_lines(BufReader::with_capacity(1 << 18, file))
+    split_by_from_lines(BufReader::with_capacity(FILES_READ_BYTES, file))
 }
 
 /// Undoes mboxrd quoting: one `>` less before each line that is `From ` behind any number of them.
@@ -89,10 +85,10 @@ pub fn unquote(mail: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
-/// The header block at `start`, with the empty line that ends it; cut after `HEADER_BYTES_MAX`.
+/// The header block at `start`, with the empty line that ends it; cut after `RECEIVED_HEADER_BYTES_MAX`.
 pub fn header_block<F: Read + Seek>(file: &mut F, span: Span) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(span.start))?;
-    let bytes_max = usize::try_from(span.length).unwrap_or(usize::MAX).min(HEADER_BYTES_MAX);
+    let bytes_max = usize::try_from(span.length).unwrap_or(usize::MAX).min(RECEIVED_HEADER_BYTES_MAX);
     let mut block = Vec::new();
     let mut searched = 0;
     while block.len() < bytes_max {
@@ -150,7 +146,7 @@ fn next_line(reader: &mut impl BufRead, line: &mut Line) -> io::Result<bool> {
         }
         let newline = memchr::memchr(b'\n', available);
         let taken = newline.map_or(available.len(), |at| at + 1);
-        let kept = taken.min(LINE_PREFIX_BYTES - line.prefix.len());
+        let kept = taken.min(MBOX_LINE_PREFIX_BYTES - line.prefix.len());
         line.prefix.extend_from_slice(&available[..kept]);
         reader.consume(taken);
         line.end += taken as u64;
@@ -251,11 +247,11 @@ fn content_length(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-/// The line at `at`, cut after `LINE_PREFIX_BYTES`.
+/// The line at `at`, cut after `MBOX_LINE_PREFIX_BYTES`.
 fn line_at<F: Read + Seek>(file: &mut F, at: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(at))?;
     let mut line = Vec::new();
-    file.by_ref().take(LINE_PREFIX_BYTES as u64).read_to_end(&mut line)?;
+    file.by_ref().take(MBOX_LINE_PREFIX_BYTES as u64).read_to_end(&mut line)?;
     if let Some(end) = memchr::memchr(b'\n', &line) {
         line.truncate(end + 1);
     }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use collate::{CollateOptions, collate};
 pub use disk::{Change, Fault};
-pub use index::{Cursor, Entry, Index};
+pub use index::{Cursor, Entry, Index, path_text};
 
 pub(crate) const REPORTS_TOPIC: &str = "journal.reports";
 pub(crate) const ENVELOPES_TOPIC: &str = "journal.envelopes";
@@ -46,8 +46,6 @@ pub struct Progress {
     /// Read so far; while finding, found so far.
     pub arrivals: u64,
     pub arrivals_total: u64,
-    pub bytes: u64,
-    pub bytes_total: u64,
     pub records: u64,
 }
 
@@ -74,7 +72,7 @@ pub struct Summary {
     pub records: u64,
     pub incomplete: u64,
     pub superseded: u64,
-    /// Files of the input that are no mails: hidden, links to folders, a Maildir's notes.
+    /// Files of the input that are no mails: hidden, links to folders or to nowhere, a Maildir's notes.
     pub skipped: u64,
     /// The output was finished already: nothing was done.
     #[serde(skip)]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     FilesError,
-    index::{Cursor, Entry, Index},
+    index::{Cursor, Entry, Index, Stamp},
     listed, mbox,
     mbox::Span,
 };
@@ -98,19 +98,20 @@ impl Reader {
     }
 
     fn span(&mut self, file: u32, span: Span) -> Result<Vec<u8>, FilesError> {
-        let path = &self.index.files[file as usize].path;
-        let mut read = || -> std::io::Result<Vec<u8>> {
+        let found = &self.index.files[file as usize];
+        let mut read = || -> std::io::Result<(Vec<u8>, Stamp)> {
             let handle = match &mut self.open {
                 Some((number, handle)) if *number == file => handle,
-                open => &mut open.insert((file, File::open(path)?)).1,
+                open => &mut open.insert((file, File::open(&found.path)?)).1,
             };
             handle.seek(SeekFrom::Start(span.start))?;
             let mut bytes = Vec::with_capacity(usize::try_from(span.length).unwrap_or(0));
             handle.take(span.length).read_to_end(&mut bytes)?;
-            Ok(bytes)
+            // Asked behind the reading: what was changed before it or during it shows.
+            Ok((bytes, Stamp::of(handle)?))
         };
-        let bytes = read().map_err(|error| super::cannot_read(path, &error))?;
-        if bytes.len() as u64 != span.length {
+        let (bytes, stamp) = read().map_err(|error| super::cannot_read(&found.path, &error))?;
+        if stamp != found.stamp || bytes.len() as u64 != span.length {
             return Err(self.changed(file));
         }
         Ok(bytes)
@@ -118,7 +119,10 @@ impl Reader {
 
     fn changed(&self, file: u32) -> FilesError {
         let path = self.index.files[file as usize].path.display();
-        FilesError::Failed(format!("{path} changed while it was read: put it back, or begin again with a new --out"))
+        FilesError::Failed(format!(
+            "{path} changed while this collate ran. Put it back as it was, its time of modification too, and run the \
+             same command again; or begin again with a new --out"
+        ))
     }
 }
 

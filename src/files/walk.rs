@@ -28,7 +28,7 @@ pub struct Source {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
     pub sources: Vec<Source>,
-    /// Hidden files, links to folders, and what is no plain file: not read, and said so.
+    /// Hidden files, links to folders or to nowhere, and what is no plain file: not read, and said so.
     pub skipped: u64,
 }
 
@@ -166,9 +166,21 @@ fn kind(entry: &fs::DirEntry) -> io::Result<Kind> {
     if file_type.is_dir() {
         return Ok(if hidden && !is_maildir(&entry.path()) { Kind::Skipped } else { Kind::Folder });
     }
-    // A link that leads nowhere is a mail that cannot be read: an error when its turn comes, not a skip.
-    let is_file = file_type.is_file() || (file_type.is_symlink() && !entry.path().is_dir());
+    let is_file = file_type.is_file() || (file_type.is_symlink() && !hidden && leads_to_file(&entry.path()));
     Ok(if is_file && !hidden { Kind::File } else { Kind::Skipped })
+}
+
+/// A link that leads nowhere is no arrival, so it is named and passed over. One that leads to what cannot be read is a
+/// mail: an error when its turn comes.
+fn leads_to_file(link: &Path) -> bool {
+    match fs::metadata(link) {
+        Ok(meta) => !meta.is_dir(),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            tracing::warn!(link = %link.display(), "this link leads nowhere: it is passed over");
+            false
+        }
+        Err(_) => true,
+    }
 }
 
 /// The path as typed, without what says nothing (`./`, `//`, a slash at the end).

@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     arrival::{Input, Position, Timestamp},
+    limits,
     mail::Digest,
+    record::{self, Status},
     turn::{ArchiveFormat, Outgoing, Output},
 };
 
@@ -63,8 +65,10 @@ pub struct Writer {
     files: Vec<AppendFile>,
     drafts: Changelog,
     pub commit: Commit,
-    /// Files written whole since the last commit, by their folder.
+    /// Files that the next commit counts, by their folder.
     written: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Those of them that were not there before.
+    made: Vec<PathBuf>,
     /// Bytes put out since the last commit.
     pub uncommitted_bytes: u64,
     /// Held for as long as this lives.
@@ -83,7 +87,7 @@ pub struct Opening<'a> {
     pub folder: &'a Path,
     pub fingerprint: &'a str,
     pub archive_format: ArchiveFormat,
-    /// Bytes ([`super::changelog::COMPACT_BYTES_MIN`]).
+    /// Bytes ([`limits::FILES_COMPACT_BYTES_MIN`]).
     pub compact_bytes_min: u64,
 }
 
@@ -96,6 +100,7 @@ impl Writer {
     ) -> Result<Opened, FilesError> {
         let folder = opening.folder;
         let state = state_folder(folder);
+        refuse_foreign(folder)?;
         disk.create_folder(&state)?;
         let lock = lock(folder, &state)?;
         let commit = match read_commit(folder, opening.fingerprint)? {
@@ -124,6 +129,7 @@ impl Writer {
             drafts,
             commit,
             written: BTreeMap::new(),
+            made: Vec::new(),
             uncommitted_bytes: 0,
             _lock: lock,
         })))
@@ -186,7 +192,11 @@ impl Writer {
         let sha256 = Digest::of(mail);
         let name = format!("{sha256}.eml");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let record = record::report::read(mail);
         let line = ReportLine {
+            revision: record.as_ref().map(|record| record.revision),
+            status: record.as_ref().map(|record| record.status),
+            record_id: record.map(|record| record.record_id),
             key: outgoing.key.as_deref().map(text),
             headers: outgoing.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
             file: format!("archive/{name}"),
@@ -203,15 +213,20 @@ impl Writer {
         let folder = self.folder.join(folder);
         let path = folder.join(name);
         self.uncommitted_bytes += bytes.len() as u64;
-        // After a power failure a file can be there without its bytes.
-        if fs::metadata(&path).is_ok_and(|meta| meta.len() == bytes.len() as u64) {
-            return Ok(());
-        }
         if !self.written.contains_key(&folder) {
             self.disk.create_folder(&folder)?;
         }
-        let scratch = state_folder(&self.folder).join("scratch");
-        self.disk.write_whole(&path, &scratch, bytes, false)?;
+        // What was killed or lost its power leaves files with or without their bytes, and synced by nobody.
+        let there = fs::metadata(&path).ok();
+        let is_same = there.as_ref().is_some_and(|meta| meta.len() == bytes.len() as u64)
+            && fs::read(&path).is_ok_and(|found| found == bytes);
+        if !is_same {
+            let scratch = state_folder(&self.folder).join("scratch");
+            self.disk.write_whole(&path, &scratch, bytes, false)?;
+        }
+        if there.is_none() {
+            self.made.push(path.clone());
+        }
         self.written.entry(folder).or_default().push(path);
         Ok(())
     }
@@ -230,13 +245,28 @@ impl Writer {
         self.commit.read = read;
         self.commit.now = now;
         self.commit.drafts = DraftsLog { number: self.drafts.number, length: self.drafts.length() };
+        // From here on they may count, also where this fails.
+        self.made.clear();
         write_commit(&mut self.disk, &self.folder, &self.commit)?;
         self.uncommitted_bytes = 0;
         replaced.map_or(Ok(()), |log| self.disk.remove(&log))
     }
 
+    /// After an error: takes back what no commit counts, as far as the disk lets it. Returns the commit that counts.
+    pub fn cut_back(&mut self) -> Result<Commit, FilesError> {
+        // Asked of the disk: where a commit failed, nobody here knows which one it has.
+        let commit = read_commit(&self.folder, &self.commit.fingerprint)?.unwrap_or_else(|| self.commit.clone());
+        for (file, (_, name)) in self.files.iter_mut().zip(LINES) {
+            file.cut(&mut self.disk, commit.lengths.get(name).copied().unwrap_or(0))?;
+        }
+        for path in std::mem::take(&mut self.made) {
+            self.disk.remove(&path)?;
+        }
+        Ok(commit)
+    }
+
     /// The last commit: the output is whole, and what was only needed to go on is removed.
-    pub fn finish(mut self, read: Cursor, now: Timestamp) -> Result<Summary, FilesError> {
+    pub fn finish(&mut self, read: Cursor, now: Timestamp) -> Result<Summary, FilesError> {
         self.commit.finished = true;
         self.commit(read, now)?;
         clean(&mut self.disk, &state_folder(&self.folder), None)?;
@@ -272,6 +302,9 @@ struct RejectedLine {
 
 #[derive(Serialize)]
 struct ReportLine {
+    record_id: Option<String>,
+    revision: Option<i32>,
+    status: Option<Status>,
     key: Option<String>,
     #[serde(flatten)]
     headers: BTreeMap<String, String>,
@@ -288,20 +321,16 @@ fn commit_path(folder: &Path) -> PathBuf {
     state_folder(folder).join("commit.json")
 }
 
-/// How often, and how far apart, the lock is tried before another collate is believed to hold it.
-const LOCK_TRIES: u32 = 10;
-const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
-
 /// A lock that ends with the process, however it ends.
 fn lock(folder: &Path, state: &Path) -> Result<File, FilesError> {
     let path = state.join("lock");
     let file = File::create(&path).map_err(|error| super::disk::cannot_write(&path, &error))?;
     // A child that this process is just starting holds a copy of every open file until it runs its own program.
-    let mut tries = (0..LOCK_TRIES).map(|_| file.try_lock());
+    let mut tries = (0..limits::FILES_LOCK_TRIES).map(|_| file.try_lock());
     let taken = tries.find(|taken| {
         let held = matches!(taken, Err(TryLockError::WouldBlock));
         if held {
-            std::thread::sleep(LOCK_PAUSE);
+            std::thread::sleep(limits::FILES_LOCK_PAUSE);
         }
         !held
     });
@@ -334,16 +363,26 @@ fn read_commit(folder: &Path, fingerprint: &str) -> Result<Option<Commit>, Files
     Ok(Some(commit))
 }
 
+/// A folder in which something lies, but no commit that says where it comes from, is somebody else's.
+fn refuse_foreign(folder: &Path) -> Result<(), FilesError> {
+    if commit_path(folder).exists() {
+        return Ok(());
+    }
+    // What cannot be listed is not there yet, or told when it is written to.
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    let state = state_folder(folder);
+    match entries.flatten().map(|entry| entry.path()).filter(|path| *path != state).min() {
+        None => Ok(()),
+        Some(found) => Err(FilesError::Usage(format!(
+            "{} is not empty: it holds {}, and no collate wrote it there; name a new or an empty folder as --out",
+            folder.display(),
+            found.file_name().unwrap_or_default().display()
+        ))),
+    }
+}
+
 /// The first commit, of nothing: from it on, what lies in the folder is known to be ours.
 fn begin(disk: &mut Disk, folder: &Path, opening: &Opening<'_>) -> Result<Commit, FilesError> {
-    let ours = LINES.iter().map(|(_, name)| *name).chain(["originals", "rejected", "archive"]);
-    if let Some(name) = ours.into_iter().find(|name| folder.join(name).exists()) {
-        let (name, folder) = (folder.join(name), folder.display());
-        return Err(FilesError::Usage(format!(
-            "{} is there already, and nothing in {folder} says where it comes from: name another --out, or move it away",
-            name.display()
-        )));
-    }
     let commit = Commit {
         version: COMMIT_VERSION,
         fingerprint: opening.fingerprint.to_owned(),

@@ -28,7 +28,7 @@ pub struct Settings {
     pub topics: TopicSettings,
     pub timing: Timing,
     pub archive_format: ArchiveFormat,
-    /// The Schema Registry: accepted so that a file can say it, but `run` refuses it until it can honour it.
+    /// The Schema Registry: accepted so that a file can say it, but [`Settings::check_for_run`] refuses it.
     pub registry_url: Option<Url>,
     pub telemetry: TelemetrySettings,
     pub turn: TurnSettings,
@@ -239,6 +239,17 @@ impl Settings {
             SettingsErrors(vec![SettingsError { origin, text: reason }])
         })?;
         Settings::check(Some((&name, &text)), variables, host.as_deref())
+    }
+
+    /// Whether `run` takes them; `effective` says where each value came from.
+    pub fn check_for_run(&self, effective: &[Effective]) -> Result<(), SettingsErrors> {
+        if self.registry_url.is_none() {
+            return Ok(());
+        }
+        let typed = effective.iter().find(|value| value.key == "registry.url");
+        let origin = typed.map_or(Origin::Default, |value| value.origin.clone());
+        let text = "`registry.url` is set, and this version does not speak to a Schema Registry yet: remove it".into();
+        Err(SettingsErrors(vec![SettingsError { origin, text }]))
     }
 
     /// Pure: the settings that a file's name and text, the environment and the host's name amount to.

@@ -38,15 +38,23 @@ pub fn ended(command: &mut Command) -> Ended {
     }
 }
 
+/// An example that is broken in the middle cannot be copied, nor a table of them read.
 #[test]
-fn every_help_has_examples() {
+fn every_help_has_examples_that_80_columns_do_not_break() {
     let mut commands = vec![vec![]];
     let mut seen = 0;
     while let Some(command) = commands.pop() {
         let arguments: Vec<&str> = command.iter().map(String::as_str).chain(["--help"]).collect();
-        let ended = ended(&mut program(&arguments));
+        let ended = ended(program(&arguments).env("COLUMNS", "80"));
         assert_eq!(ended.code, Some(0), "{arguments:?}");
-        assert!(ended.out.contains("Examples:\n  "), "{arguments:?} has no examples:\n{}", ended.out);
+        let examples = ended.out.lines().skip_while(|line| *line != "Examples:").skip(1);
+        let examples: Vec<&str> = examples.take_while(|line| !line.is_empty()).collect();
+        assert!(!examples.is_empty(), "{arguments:?} has no examples:\n{}", ended.out);
+        for line in examples {
+            assert!(line.starts_with("  m") || line.starts_with("  MAILJOURNAL_"), "{arguments:?} breaks {line:?}");
+        }
+        let wide: Vec<&str> = ended.out.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{arguments:?} is wider than 80 columns: {wide:?}");
         commands.extend(subcommands(&ended.out).map(|name| [command.clone(), vec![name]].concat()));
         seen += 1;
     }
@@ -85,6 +93,15 @@ fn config_check_says_ok_or_all_that_is_wrong() {
     assert_eq!((wrong.code, wrong.out.as_str()), (Some(2), ""));
     let names: Vec<_> = wrong.err.lines().map(|line| line.split(": ").nth(1).unwrap_or_default()).collect();
     assert_eq!(names, ["MAILJOURNAL_CORRELATE_QUIET", "MAILJOURNAL_TELEMETRY_LISTEN"]);
+}
+
+/// It said OK to what `run` then refused.
+#[test]
+fn config_check_refuses_what_run_refuses() {
+    let checked = ended(program(&["config", "check"]).env("MAILJOURNAL_REGISTRY_URL", "http://registry:8081"));
+    assert_eq!((checked.code, checked.out.as_str()), (Some(2), ""));
+    let expect = "error: MAILJOURNAL_REGISTRY_URL: `registry.url` is set, and this version does not speak";
+    assert!(checked.err.starts_with(expect), "{}", checked.err);
 }
 
 #[test]
@@ -169,6 +186,42 @@ fn report_show_prints_what_is_understood_of_each_mail() {
     assert_eq!(ended(&mut program(&["report", "show", "-"])).code, Some(1), "an empty input is no mail");
 }
 
+#[test]
+fn report_show_of_a_folder_says_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().display().to_string();
+    for arguments in [["report", "show", &name], ["report", "build", &name]] {
+        let refused = ended(&mut program(&arguments));
+        let expect = format!("error: {name} is a folder: name the files in it, or merge its mails");
+        assert!(refused.code == Some(2) && refused.err.starts_with(&expect), "{refused:?}");
+    }
+}
+
+/// `mailjournal …` was told to who has it nowhere on the PATH.
+#[test]
+fn the_demo_names_the_program_as_it_was_started() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_mailjournal"));
+    let demo = |program: &str, path: &std::path::Path| {
+        let mut command = Command::new(program);
+        command.args(["demo", "--out", "my demo"]).current_dir(folder.path()).env("PATH", path);
+        let shown = ended(&mut command);
+        assert_eq!(shown.code, Some(0), "{}", shown.err);
+        let next = shown.out.split("\nNext\n").nth(1).expect("it says what is next").to_owned();
+        next.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let whole = binary.display().to_string();
+    let line = |program: &str| format!("{program} report show 'my demo/arrivals/0002.eml'");
+    assert_eq!(demo(&whole, std::path::Path::new("/nowhere"))[0], line(&whole));
+    let on_path = binary.parent().expect("it has one");
+    assert_eq!(demo(&whole, on_path)[0], line("mailjournal"));
+    std::os::unix::fs::symlink(binary, folder.path().join("program")).expect("a link");
+    let lines = demo(&folder.path().join("program").display().to_string(), std::path::Path::new("/nowhere"));
+    assert_eq!(lines[0], line(&folder.path().join("program").display().to_string()));
+    assert!(lines[1].ends_with(" collate 'my demo/arrivals' --out 'my demo-again'"), "{lines:?}");
+    assert!(lines[2].contains(" collate YOUR-MAILS --out RECORDS"), "{lines:?}");
+}
+
 fn record(revision: i32, content: Option<&str>) -> JournalRecord {
     let original = RecordedOriginal {
         sha256: Digest::of(ORIGINAL.as_bytes()),
@@ -246,4 +299,36 @@ fn report_build_takes_json_lines_and_avro_and_finds_the_original_beside() {
     write("no.json", b"{}");
     let no = build(&["no.json"]);
     assert!(no.code == Some(1) && no.err.contains("no.json: "), "{no:?}");
+}
+
+/// The record stands whole in the merged report, so what is built of it is the same again.
+#[test]
+fn report_build_and_show_know_a_merged_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("one.json"), to_json(&record(2, Some(ORIGINAL)))).expect("written");
+    assert_eq!(
+        ended(&mut program(&["report", "build", &path("one.json"), "--out", &path("merged.eml")])).code,
+        Some(0)
+    );
+    let again = ended(&mut program(&["report", "build", &path("merged.eml")]));
+    assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
+    assert_eq!(again.out, std::fs::read_to_string(path("merged.eml")).expect("it is there"));
+    let shown = ended(&mut program(&["report", "show", &path("merged.eml")]));
+    let expect = "merged report   of mailjournal: revision 2 of <plan@contoso.example>#0123456789abcdef\n";
+    assert!(shown.out.starts_with(expect) && shown.out.contains("\nkey "), "{}", shown.out);
+    let shown = ended(&mut program(&["report", "show", "--json", &path("merged.eml")]));
+    let value: serde_json::Value = serde_json::from_str(&shown.out).expect("JSON");
+    assert_eq!(value["merged_report"]["revision"], 2);
+    assert_eq!(value["key"], "<plan@contoso.example>");
+}
+
+#[test]
+fn one_is_not_told_as_many() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("one.eml"), report_mail()).expect("written");
+    let done = ended(program(&["collate", "one.eml", "--out", "out"]).current_dir(folder.path()));
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(done.out.starts_with("1 arrival: 1 merged, 0 duplicates, 0 notices, 0 rejected\n"), "{}", done.out);
+    assert!(done.out.contains("\n1 revision of records: 1 complete, 0 incomplete, 0 superseded\n"), "{}", done.out);
 }

@@ -6,14 +6,15 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use mailjournal::{
-    files::{Change, CollateOptions, Fault, FilesError, Summary, collate},
+    files::{Change, CollateOptions, Fault, FilesError, Progress, Stage, Summary, collate},
     mail::Digest,
+    record,
     turn::ArchiveFormat,
 };
 use serde_json::Value;
@@ -205,7 +206,9 @@ fn failing_at(number: usize) -> (Fault, Arc<AtomicUsize>) {
         if counted.fetch_add(1, Ordering::Relaxed) != number {
             return Ok(());
         }
-        if matches!(change, Change::Append | Change::Create) {
+        // A list is created empty, to be appended to.
+        let writes = change == Change::Create && path.extension().is_none_or(|extension| extension != "jsonl");
+        if writes || change == Change::Append {
             let file = fs::OpenOptions::new().append(true).create(true).open(path);
             let _ = file.and_then(|mut file| io::Write::write_all(&mut file, b"{\"torn"));
         }
@@ -254,6 +257,96 @@ fn so_it_does_where_the_archive_carries_reports() {
     stopped_everywhere(ArchiveFormat::Report);
 }
 
+/// A collate that was killed leaves files that no commit counts and that nobody synced.
+#[test]
+fn a_file_that_a_killed_run_left_is_compared_and_synced() {
+    let folder = TempDir::new().expect("a folder");
+    organisation(&folder.path().join("in"), 4);
+    run(folder.path(), "whole", quick()).expect("it ends");
+    let whole = tree(&folder.path().join("whole"));
+    let left: Vec<_> = whole.iter().filter(|(path, _)| path.extension().is_none_or(|name| name != "jsonl")).collect();
+    // After a power failure a file can be as long as it should be, without its bytes.
+    for (out, written) in [("right", true), ("unwritten", false)] {
+        let stopped = CollateOptions { fault: Some(failing_at(3).0), ..quick() };
+        run(folder.path(), out, stopped).expect_err("it is stopped behind the first commit");
+        for (path, bytes) in &left {
+            let path = folder.path().join(out).join(path);
+            fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+            fs::write(path, if written { bytes.to_vec() } else { vec![0; bytes.len()] }).expect("a file");
+        }
+        let synced = Arc::new(Mutex::new(Vec::new()));
+        let noted = synced.clone();
+        let fault = move |change: Change, path: &Path| {
+            if change == Change::Sync {
+                noted.lock().expect("one thread").push(path.to_owned());
+            }
+            Ok(())
+        };
+        let options = CollateOptions { fault: Some(Box::new(fault)), ..CollateOptions::default() };
+        run(folder.path(), out, options).expect("it goes on");
+        assert!(tree(&folder.path().join(out)) == whole, "{out}: the right length was taken for the right bytes");
+        for name in ["originals", "rejected"] {
+            let synced = synced.lock().expect("one thread");
+            assert!(synced.contains(&folder.path().join(out).join(name)), "{out}: {name} is not among {synced:?}");
+        }
+    }
+}
+
+/// What stands behind the last commit would be taken for output by who reads the files after the error.
+#[test]
+fn an_error_leaves_the_files_as_the_last_commit_has_them() {
+    let folder = TempDir::new().expect("a folder");
+    organisation(&folder.path().join("in"), 8);
+    let out = folder.path().join("out");
+    let (mut stopped_midway, mut number) = (0, 0);
+    loop {
+        let options = CollateOptions { commit_arrivals_max: 5, fault: Some(failing_at(number).0), ..quick() };
+        let Err(error) = run(folder.path(), "out", options) else { break };
+        let commit = fs::read(out.join(".mailjournal/commit.json")).unwrap_or_default();
+        if let Ok(commit) = serde_json::from_slice::<Value>(&commit) {
+            for name in ["archive", "ndr", "activity", "ledger", "rejected"].map(|name| format!("{name}.jsonl")) {
+                let length = fs::metadata(out.join(&name)).map_or(0, |meta| meta.len());
+                let committed = commit["lengths"][&name].as_u64().unwrap_or(0);
+                assert_eq!(length, committed, "{name}, stopped at change {number}: {error}");
+                stopped_midway += u32::from(committed > 0);
+            }
+            let rows = lines_or_none(&out, "rejected.jsonl");
+            let files = fs::read_dir(out.join("rejected")).map_or(0, Iterator::count);
+            assert!(files == rows || error.to_string().contains("commit"), "{files} files, {rows} rows: {error}");
+        }
+        let _ = fs::remove_dir_all(&out);
+        number += 1;
+    }
+    assert!(stopped_midway > 20, "{stopped_midway} lengths above 0 were seen");
+}
+
+fn lines_or_none(folder: &Path, name: &str) -> usize {
+    fs::read_to_string(folder.join(name)).map_or(0, |text| text.lines().count())
+}
+
+/// As Ctrl-C does.
+#[test]
+fn asked_to_stop_it_commits_and_says_how_to_go_on() {
+    let folder = TempDir::new().expect("a folder");
+    organisation(&folder.path().join("in"), 60);
+    run(folder.path(), "whole", quick()).expect("it ends");
+    let stop = |stage: Stage| {
+        let options = quick();
+        let asked = options.stop.clone();
+        let mut tell = |progress: Progress| {
+            asked.fetch_or(progress.stage == stage && progress.arrivals > 5, Ordering::Relaxed);
+        };
+        collate(&[folder.path().join("in")], &folder.path().join("out"), options, &mut tell)
+    };
+    let Err(FilesError::Failed(text)) = stop(Stage::Finding) else { panic!("it is stopped while it looks") };
+    assert!(text.contains("before anything was done") && !folder.path().join("out").exists(), "{text}");
+    let Err(FilesError::Failed(text)) = stop(Stage::Reading) else { panic!("it is stopped while it reads") };
+    assert!(text.starts_with("stopped, as asked: run the same command again and it goes on. The output is"), "{text}");
+    assert!(!text.contains(": 0 of "), "{text}");
+    run(folder.path(), "out", quick()).expect("it goes on");
+    assert!(tree(&folder.path().join("out")) == tree(&folder.path().join("whole")));
+}
+
 #[test]
 fn how_often_it_commits_changes_nothing() {
     let folder = TempDir::new().expect("a folder");
@@ -291,6 +384,9 @@ fn the_archive_can_carry_reports() {
         assert_eq!(Digest::of(&mail).to_string(), line["sha256"].as_str().expect("a digest"));
         assert_eq!(Some(mail.len() as u64), line["size"].as_u64());
         assert!(line["key"].as_str().is_some_and(|key| key.starts_with('<')));
+        let record = record::report::read(&mail).expect("it is one of ours");
+        let told = (line["record_id"].as_str(), line["revision"].as_i64(), line["status"].as_str());
+        assert_eq!(told, (Some(record.record_id.as_str()), Some(record.revision.into()), Some("COMPLETE")));
     }
 }
 
@@ -319,8 +415,21 @@ fn a_strangers_files_are_not_touched() {
     organisation(&folder.path().join("in"), 1);
     fs::create_dir(folder.path().join("out")).expect("a folder");
     fs::write(folder.path().join("out/ledger.jsonl"), "mine").expect("a file");
-    usage(run(folder.path(), "out", quick()), "is there already");
+    usage(run(folder.path(), "out", quick()), "out is not empty: it holds ledger.jsonl");
     assert_eq!(fs::read_to_string(folder.path().join("out/ledger.jsonl")).expect("a file"), "mine");
+}
+
+/// The help says "new or empty": any other file is a sign of the wrong folder.
+#[test]
+fn a_folder_that_holds_anything_else_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    organisation(&folder.path().join("in"), 1);
+    fs::create_dir_all(folder.path().join("out/photos")).expect("a folder");
+    usage(run(folder.path(), "out", quick()), "out is not empty: it holds photos, and no collate wrote");
+    let names: Vec<_> = fs::read_dir(folder.path().join("out")).expect("a folder").collect();
+    assert_eq!(names.len(), 1, "nothing was added: {names:?}");
+    fs::create_dir(folder.path().join("empty")).expect("a folder");
+    run(folder.path(), "empty", quick()).expect("an empty one is as good as a new one");
 }
 
 #[test]

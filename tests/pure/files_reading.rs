@@ -1,8 +1,13 @@
 //! Which arrivals a path stands for, in which order, at which time.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
 
-use mailjournal::files::{Cursor, FilesError, Index, read::Reader};
+use mailjournal::files::{Cursor, FilesError, Index, path_text, read::Reader};
 use tempfile::TempDir;
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -23,7 +28,7 @@ const ZERO: i64 = 1_704_067_200_000;
 
 fn index(folder: &Path, inputs: &[&str]) -> Result<Index, FilesError> {
     let inputs: Vec<PathBuf> = inputs.iter().map(|input| folder.join(input)).collect();
-    Index::build(&inputs, &folder.join("../out-of-it"), "", &mut |_| {})
+    Index::build(&inputs, &folder.join("../out-of-it"), "", &AtomicBool::new(false), &mut |_| {})
 }
 
 /// Every arrival as `topic letter and offset, seconds, source`, in reading order.
@@ -201,7 +206,7 @@ fn a_path_that_is_wrong_is_told() {
     let folder = folder(&[("in/a", "x"), ("in/arrivals.jsonl", "")]);
     let check = |input: &str, out: &str, expect: &str| {
         let out = folder.path().join(out);
-        match Index::build(&[folder.path().join(input)], &out, "", &mut |_| {}) {
+        match Index::build(&[folder.path().join(input)], &out, "", &AtomicBool::new(false), &mut |_| {}) {
             Err(FilesError::Usage(text)) => assert!(text.contains(expect), "{text}"),
             other => panic!("{input} gives {other:?}"),
         }
@@ -214,21 +219,110 @@ fn a_path_that_is_wrong_is_told() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
-    let folder = folder(&[("in/a", "x")]);
-    std::os::unix::fs::symlink("nowhere", folder.path().join("in/dangling")).expect("a link");
+fn every_bad_line_is_told_at_once() {
+    let a = mail(1, "a");
+    let lines: Vec<String> = (0..30).map(|number| format!("{{\"file\":\"gone-{number}\"}}")).collect();
+    let folder = folder(&[("in/a", &a), ("in/arrivals.jsonl", &lines.join("\n")), ("in/b/arrivals.jsonl", "{\n")]);
+    let Err(FilesError::Usage(text)) = index(folder.path(), &["in"]) else { panic!("30 lines are wrong") };
+    assert_eq!(text.lines().count(), 21, "{text}");
+    assert!(text.contains("b/arrivals.jsonl line 1: it is not a description"), "{text}");
+    assert!(text.contains("arrivals.jsonl line 19: it names gone-18") && text.ends_with("and 11 more lines are wrong"));
+}
+
+/// A file without line ends would be read into memory whole.
+#[test]
+fn a_line_of_no_bounded_length_is_refused() {
+    let folder = folder(&[("in/envelopes.jsonl", "\n")]);
+    let list = std::fs::File::create(folder.path().join("in/envelopes.jsonl")).expect("a file");
+    list.set_len(mailjournal::limits::LIST_LINE_BYTES_MAX + 1).expect("a file with a hole");
     match index(folder.path(), &["in"]) {
-        Err(FilesError::Failed(text)) => {
-            assert!(text.contains("cannot read") && text.contains("in/dangling"), "{text}")
-        }
+        Err(FilesError::Usage(text)) => assert!(text.contains("envelopes.jsonl line 1: it is longer than"), "{text}"),
         other => panic!("{other:?}"),
     }
+}
+
+/// A list that came with somebody's export could publish any file of this machine.
+#[test]
+fn a_list_names_nothing_outside_its_folder() {
+    let (a, secret) = (mail(1, "a"), mail(2, "secret"));
+    let folder = folder(&[("in/a", &a), ("secret", &secret)]);
+    for name in
+        ["../secret".to_owned(), "b/../../secret".to_owned(), folder.path().join("secret").display().to_string()]
+    {
+        let list = format!("{{\"file\":\"./a\"}}\n{{\"file\":\"{name}\"}}\n");
+        std::fs::write(folder.path().join("in/arrivals.jsonl"), list).expect("a file");
+        match index(folder.path(), &["in"]) {
+            Err(FilesError::Usage(text)) => {
+                let expect = format!("arrivals.jsonl line 2: it names {name}, which lies outside the folder");
+                assert!(text.contains(&expect), "{text}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_no_arrival() {
+    let a = mail(1, "a");
+    let folder = folder(&[("in/a", &a)]);
+    std::os::unix::fs::symlink("nowhere", folder.path().join("in/dangling")).expect("a link");
+    std::os::unix::fs::symlink("a", folder.path().join("in/link")).expect("a link");
+    let index = index(folder.path(), &["in"]).expect("it is passed over");
+    assert_eq!((index.arrivals(), index.skipped), (2, 1));
+    let (input, out) = (folder.path().join("in"), folder.path().join("out"));
+    let arguments = ["collate", &input.display().to_string(), "--out", &out.display().to_string()].map(str::to_owned);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ended = crate::cli::ended(&mut crate::cli::program(&arguments));
+    assert!(ended.code == Some(0) && ended.err.contains("in/dangling") && ended.err.contains("WARN"), "{ended:?}");
+}
+
+/// What the ledger tells of a file leads back to the file, whatever bytes its name has.
+#[test]
+fn a_source_leads_back_to_its_file() {
+    let check = |name: &[u8], text: &str| {
+        assert_eq!(path_text(Path::new(OsStr::from_bytes(name))), text);
+        assert_eq!(unescaped(text), name, "{text}");
+    };
+    check(b"in/plain name.eml", "in/plain name.eml");
+    check("in/Grüße 100%.eml".as_bytes(), "in/Grüße 100%.eml");
+    check(b"in/Gr\xfc\xdfe.eml", "in/Gr%FC%DFe.eml");
+    check(b"in/Gr%FC%DFe.eml", "in/Gr%25FC%25DFe.eml");
+    check(b"%25", "%2525");
+    check(b"%2%41%", "%2%2541%");
+    check(b"%\xff", "%%FF");
+    check(b"%4\xff", "%4%FF");
+    check("\u{fffd}".as_bytes(), "\u{fffd}");
+    let folder = folder(&[("in/a", &mail(1, "a"))]);
+    let named = folder.path().join("in").join(OsStr::from_bytes(b"\xe4.eml"));
+    // Some file systems take UTF-8 only.
+    if std::fs::write(&named, mail(2, "b")).is_ok() {
+        assert_eq!(read(folder.path(), &["in"]), ["r0 1s in/a", "r1 2s in/%E4.eml"]);
+    }
+}
+
+/// As `urllib.parse.unquote_to_bytes` of Python and its like have it.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let hex = after.get(..2).filter(|hex| *first == b'%' && hex.iter().all(u8::is_ascii_hexdigit));
+        let byte = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    bytes
 }
 
 #[test]
 fn the_fingerprint_knows_paths_sizes_and_manner() {
     let fingerprint = |folder: &TempDir, manner: &str| {
-        let index = Index::build(&[folder.path().join("in")], &folder.path().join("out"), manner, &mut |_| {});
+        let index = Index::build(
+            &[folder.path().join("in")],
+            &folder.path().join("out"),
+            manner,
+            &AtomicBool::new(false),
+            &mut |_| {},
+        );
         index.expect("the input is right").fingerprint
     };
     let folder = folder(&[("in/a", "x")]);
@@ -240,4 +334,49 @@ fn the_fingerprint_knows_paths_sizes_and_manner() {
     assert_ne!(first, longer);
     std::fs::write(folder.path().join("in/b"), "").expect("a file");
     assert_ne!(longer, fingerprint(&folder, ""));
+}
+
+/// One longer than before was cut to its former length, and nobody was told.
+#[test]
+fn a_file_that_changed_since_it_was_found_is_told() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 4] = [
+        ("longer", |path| std::fs::write(path, mail(30, "a longer text")).expect("a file")),
+        ("shorter", |path| std::fs::write(path, "x").expect("a file")),
+        ("of the same length", |path| {
+            std::fs::write(path, mail(30, "b")).expect("a file");
+            let file = std::fs::File::options().write(true).open(path).expect("a file");
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("a time");
+        }),
+        ("another's", |path| {
+            std::fs::write(path.with_extension("new"), mail(1, "quite another")).expect("a file");
+            std::fs::rename(path.with_extension("new"), path).expect("a file");
+        }),
+    ];
+    for (how, change) in changes {
+        let (a, b) = (mail(10, "b"), mail(30, "a"));
+        let folder = folder(&[("in/a", &a), ("in/b", &b)]);
+        let mut reader = Reader::new(index(folder.path(), &["in"]).expect("the input is right"), false);
+        let mut cursor = Cursor::default();
+        assert!(reader.next(&mut cursor).expect("it is as it was").is_some());
+        change(&folder.path().join("in/b"));
+        match reader.next(&mut cursor) {
+            Err(FilesError::Failed(text)) => {
+                assert!(text.contains("in/b changed while") && text.contains("begin again with a new --out"), "{text}");
+            }
+            other => panic!("{how}: {:?}", other.map(|read| read.map(|read| read.arrival))),
+        }
+    }
+}
+
+/// A mail that grows while an mbox is read is the next mail's bytes.
+#[test]
+fn an_mbox_that_changed_while_it_is_open_is_told() {
+    let (a, b) = (mail(10, "a"), mail(30, "b"));
+    let folder = folder(&[("in/box", &format!("From -\n{a}\nFrom -\n{b}\n"))]);
+    let mut reader = Reader::new(index(folder.path(), &["in"]).expect("the input is right"), false);
+    let mut cursor = Cursor::default();
+    assert!(reader.next(&mut cursor).expect("it is as it was").is_some());
+    std::fs::write(folder.path().join("in/box"), format!("From -\nX: y\n{a}\nFrom -\n{b}\n")).expect("a file");
+    assert!(matches!(reader.next(&mut cursor), Err(FilesError::Failed(text)) if text.contains("in/box changed")));
 }

@@ -36,14 +36,6 @@ use crate::{
 /// Enough to show that messages have homes.
 const PARTITIONS: i32 = 3;
 
-/// How long `run` may take: seconds, and many times that on a busy machine.
-const DONE_WITHIN: Duration = Duration::from_secs(120);
-
-/// A person waits for the answer that there is no broker.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
 /// The waits are the defaults, but drafts are remembered as long as can be: the mail's times lie in the past, and what
 /// is old enough to be forgotten would not be joined by what is moved home after it.
 const WAITS: [(&str, &str); 4] = [("SETTLE", "5s"), ("QUIET", "60s"), ("PATIENCE", "15m"), ("REMEMBER", "3650d")];
@@ -63,7 +55,7 @@ pub fn run(brokers: &str, organisation: &Organisation, context: &Context) -> Res
             .map_err(|error| Failure::Failed(format!("signals cannot be listened to: {error}")))?;
     }
     let stream = Stream::fresh(brokers, context)?;
-    topics::inspect(&stream.settings, ANSWER_WITHIN).map_err(|trouble| Failure::Failed(trouble.why))?;
+    topics::inspect(&stream.settings, limits::DEMO_ANSWER_MAX).map_err(|trouble| Failure::Failed(trouble.why))?;
     topics::create(&stream.settings, Some(PARTITIONS)).map_err(Failure::Failed)?;
     let found = stream.work(organisation, context, &stop).map_err(|error| {
         Failure::Failed(format!("{error}; what was done lies in the topics that begin with {}", stream.prefix))
@@ -101,7 +93,7 @@ impl Stream {
         outside.give(&given)?;
         tracing::info!(arrivals = given.len(), prefix = self.prefix, "given; starting `mailjournal run`");
         let mut instance = self.start(context)?;
-        let deadline = Instant::now() + DONE_WITHIN;
+        let deadline = Instant::now() + limits::DEMO_DONE_MAX;
         while !Found::read(&outside)?.is_all_done(given.len()) {
             // First, because Ctrl-C ends `run` too.
             if stop.requested() {
@@ -109,9 +101,9 @@ impl Stream {
             }
             instance.check_alive()?;
             if Instant::now() > deadline {
-                return Err(format!("`mailjournal run` was not done within {} s", DONE_WITHIN.as_secs()));
+                return Err(format!("`mailjournal run` was not done within {} s", limits::DEMO_DONE_MAX.as_secs()));
             }
-            sleep(LOOK_EVERY);
+            sleep(limits::DEMO_LOOK_PAUSE);
         }
         tracing::info!("nothing more comes of it; stopping `mailjournal run`");
         instance.stop()?;
@@ -154,7 +146,7 @@ impl Stream {
         writeln!(out, "  and the wall clock closed the rest once all was read.")?;
         writeln!(out, "\nNext")?;
         writeln!(out, "  export MAILJOURNAL_KAFKA_BROKERS={brokers} MAILJOURNAL_TOPICS_PREFIX={prefix}")?;
-        writeln!(out, "  mailjournal topics check")?;
+        writeln!(out, "  {} topics check", crate::cli::program())?;
         let archive = name(Topic::Archive);
         writeln!(out, "  kcat -C -b {brokers} -t {archive} -X isolation.level=read_committed -e -f '%k %S bytes\\n'")?;
         writeln!(out, "\nTo delete it")?;

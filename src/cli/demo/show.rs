@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     arrival::Timestamp,
+    cli::quoted,
     evidence::{self, Form, envelope_event::EnvelopeEvent},
     record::{ClosedBecause, Disposition, EvidenceEntry, JournalRecord, Kind, LedgerRow, Recipient, Role, Status},
 };
@@ -275,15 +276,20 @@ fn by_path(record: &JournalRecord) -> BTreeMap<(Role, String), Vec<&str>> {
     by_path
 }
 
-pub fn write_next_steps(out: &mut dyn Write, folder: &Path) -> io::Result<()> {
-    let folder = folder.display();
+/// What a person can do next with the demo's folder; `program` is how this program is started.
+pub fn write_next_steps(out: &mut dyn Write, program: &str, folder: &Path) -> io::Result<()> {
+    let part = |part: &str| quoted(&folder.join(part));
+    let mut again = folder.as_os_str().to_owned();
+    again.push("-again");
+    let again = quoted(Path::new(&again));
+    let (mail, arrivals, folder) = (part("arrivals/0002.eml"), part("arrivals"), folder.display());
     writeln!(out, "\nWhere it lies")?;
     writeln!(out, "  {folder}/arrivals   what came in: mails, arrivals.jsonl, envelopes.jsonl")?;
     writeln!(out, "  {folder}/records    what came out: archive.jsonl, ledger.jsonl, originals/, rejected/")?;
     writeln!(out, "\nNext")?;
-    writeln!(out, "  mailjournal report show {folder}/arrivals/0002.eml")?;
-    writeln!(out, "  mailjournal collate {folder}/arrivals --out {folder}-again")?;
-    writeln!(out, "  mailjournal collate YOUR-MAILS --out RECORDS      a folder of mails, an mbox or a Maildir")
+    writeln!(out, "  {program} report show {mail}")?;
+    writeln!(out, "  {program} collate {arrivals} --out {again}")?;
+    writeln!(out, "  {program} collate YOUR-MAILS --out RECORDS      a folder of mails, an mbox or a Maildir")
 }
 
 // How it looks.
@@ -380,7 +386,7 @@ fn subject_and_flags(record: &JournalRecord, characters: usize) -> String {
 }
 
 fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    crate::cli::counted(count as u64, what)
 }
 
 /// Weekday and time of day, UTC.
