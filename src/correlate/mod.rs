@@ -7,6 +7,7 @@
 mod completion;
 mod draft;
 pub mod effect;
+mod entry;
 mod identity;
 mod merge;
 pub mod stored;
@@ -169,7 +170,7 @@ impl Messages {
 fn event_digest(piece: &Piece) -> Option<Digest> {
     let (server, event) = piece.event_name()?;
     let key = piece.evidence.key.as_str();
-    Some(Digest::of_joined(&[key.as_bytes(), server.to_lowercase().as_bytes(), event.as_bytes()]))
+    Some(Digest::of_joined(&[key.as_bytes(), server.as_bytes(), event.as_bytes()]))
 }
 
 impl Correlator {
@@ -378,10 +379,10 @@ impl Correlator {
     fn look(&mut self, record: &RecordRef, now: Timestamp, budget: &mut Budget) {
         let timing = self.rules.timing;
         let draft = self.draft(record);
-        let pieces = merge::in_order(draft.pieces());
-        let because = match pieces.is_empty() {
+        let entries = entry::in_order(draft.pieces());
+        let because = match entries.is_empty() {
             true => ClosedBecause::Evidence,
-            false => completion::judge(&pieces, &merge::Groups::of(&pieces)).because,
+            false => completion::judge(&entries, &merge::Groups::of(&entries)).because,
         };
         let wait = match because {
             ClosedBecause::Evidence => return self.close(record, now, budget),
@@ -462,11 +463,11 @@ fn draft_of<'a>(keys: &'a mut HashMap<Key, Messages>, record: &RecordRef) -> &'a
 
 /// The next revision of a draft, unless it would say what the last one said.
 fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) -> Option<Complete> {
-    let pieces = merge::in_order(draft.pieces());
-    let (mut record, wanted, notice) = if pieces.is_empty() {
+    let entries = entry::in_order(draft.pieces());
+    let (mut record, wanted, notice) = if entries.is_empty() {
         (superseded(id, draft), Vec::new(), None)
     } else {
-        let merge::Merge { record, wanted, notice } = merge::merge(id, &pieces, draft.reused, &rules.topic_names);
+        let merge::Merge { record, wanted, notice } = merge::merge(id, &entries, draft.reused, &rules.topic_names);
         (record, wanted, notice)
     };
     let datum = avro::encode_datum(&record);
