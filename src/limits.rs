@@ -155,3 +155,18 @@ pub const DIAGNOSTIC_BYTES_MAX: usize = 4 * 1024;
 /// How many redirections of one recipient we keep, hops. Lists nest a few levels; a forged line could hold millions,
 /// and every recipient of the line carries them.
 pub const PATH_HOPS_MAX: usize = 16;
+
+/// The longest address of one such hop that we keep, bytes: X.500 names of nested units have some hundred.
+pub const PATH_HOP_BYTES_MAX: usize = 4 * 1024;
+
+/// How much of a recipient's display name we keep, bytes: Exchange allows 256 characters.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of hops that all recipients of one report's text hold together: a line gives each of its recipients the hops
+/// behind it, so that a forged one of a few kilobytes would make many megabytes of them. 100,000 members of a list
+/// fit.
+pub const REPORT_PATH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes that the claims of one arrival may take in the changelog, whose entries (64 MiB) hold at least one piece of
+/// evidence whole. A million recipients with addresses of the usual 26 characters fit.
+pub const EVIDENCE_BYTES_MAX: usize = 48 * 1024 * 1024;
