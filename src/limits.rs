@@ -105,11 +105,12 @@ pub const TURN_RECORDS_MAX: usize = 10_000;
 /// About how many bytes of originals one turn publishes at most: two of the largest mails, or 5,000 of 12 KB.
 pub const TURN_ORIGINAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
 
-/// How many bytes of an archive value are kept free for what is not its originals, where the record without them is so
-/// long in Avro: a merged report says it in its text and, in base64, in its preamble, and has headers of its own.
-pub const fn archive_bytes_beside_originals(record_bytes: usize) -> usize {
-    3 * record_bytes + 2 * REPORT_HEADER_BYTES_MAX
-}
+/// Bytes that a field of an Avro value takes at most beside its content: the branch of its union, a length of ten
+/// digits of seven bits, the ends of blocks.
+pub const VALUE_FIELD_BYTES: usize = 32;
+
+/// Bytes that a part of a merged report takes at most beside its content: its boundary and header block.
+pub const REPORT_PART_BYTES: usize = 1024;
 
 /// Bytes that decoding one Avro value may ask for at once: the largest mail that Exchange carries (150 MB) fits, a
 /// length field made up by an attacker does not take the machine.

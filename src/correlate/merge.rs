@@ -406,6 +406,7 @@ impl<'a> Originals<'a> {
             place: original.at.1.clone(),
             sha256: original.told.sha256,
             size: original.told.size,
+            as_it_is: original.role == OriginalRole::Primary && original.told.guard.is_some(),
         });
         wanted.collect()
     }

@@ -7,7 +7,7 @@ use mailjournal::{
     correlate::{Budget, Correlator, DraftKey, Effect, Piece, Rules, StoredDraft, Timing, TopicNames},
     evidence::{How, Kind, RecipientKind, Role},
     mail::{Digest, Guard},
-    record::{ClosedBecause, Flag, JournalRecord, Status},
+    record::{ArchiveFormat, ClosedBecause, Flag, JournalRecord, Status, ValueBytesMax},
 };
 use proptest::{prelude::*, sample::select};
 
@@ -22,7 +22,12 @@ pub fn rules() -> Rules {
         envelopes: "journal.envelopes".into(),
         strays: "journal.strays".into(),
     };
-    Rules { timing: Timing::default(), topic_names, archive_bytes_max: None, carry_again: false }
+    Rules {
+        timing: Timing::default(),
+        topic_names,
+        value_bytes_max: ValueBytesMax::default(),
+        archive_format: ArchiveFormat::Record,
+    }
 }
 
 /// A correlator with its changelog, so that it can be killed and restored.
