@@ -14,11 +14,13 @@ use crate::{
         identity::{RecordRef, Tag},
     },
     evidence::{
-        Evidence, Flag, Form, Hop, How, Kind, Notice, Original, Place, PlaceKind, RecipientClaim, RecipientKind, Role,
+        DeliveryClaim, Evidence, Flag, Form, Hop, How, Kind, Notice, Original, Place, PlaceKind, RecipientClaim,
+        RecipientKind, Role,
     },
     mail::{Address, AddressKind, Digest, address::compare_key},
     record::{
-        ClosedBecause, EvidenceEntry, Group, Journal, JournalRecord, OriginalRole, Recipient, RecordedOriginal, Status,
+        ClosedBecause, Delivery, EvidenceEntry, Group, Journal, JournalRecord, OriginalRole, Recipient,
+        RecordedOriginal, Status,
     },
 };
 
@@ -175,6 +177,9 @@ pub fn merge(id: &RecordRef, entries: &[Entry], reused: bool, names: &TopicNames
     record.evidence = entries.iter().map(|entry| recorded(entry.first, names)).collect();
     record.first_evidence_at = record.evidence.iter().map(|entry| entry.at).min().unwrap_or_default();
     record.last_evidence_at = record.evidence.iter().map(|entry| entry.at).max().unwrap_or_default();
+    for (name, value) in entries.iter().flat_map(Entry::tellings).flat_map(|piece| &piece.evidence.tags) {
+        record.tags.entry(name.clone()).or_insert_with(|| value.clone());
+    }
     let wanted = originals.wanted();
     record.originals = originals.recorded();
     let notice = closed_notice(entries, &record.originals);
@@ -273,6 +278,8 @@ struct MergedRecipient {
     roles: BTreeSet<Role>,
     /// By compare key, as first spelled.
     paths: BTreeMap<Vec<(How, String)>, Vec<Hop>>,
+    /// The last one told; of one time the more final; of equals the lowest id's.
+    delivery: Option<(DeliveryClaim, Digest)>,
     evidence: BTreeSet<usize>,
 }
 
@@ -291,14 +298,14 @@ fn recipients(entries: &[Entry], groups: &Groups, journals: &BTreeSet<&String>, 
             if !tells_envelope && claim.role == Role::Recipient && journals.contains(&key) {
                 continue;
             }
-            merged.entry((claim.address.kind, key)).or_default().take(claim, index, tells_role);
+            merged.entry((claim.address.kind, key)).or_default().take(claim, (index, entry), tells_role);
         }
     }
     merged.into_values().map(MergedRecipient::finish).collect()
 }
 
 impl MergedRecipient {
-    fn take(&mut self, claim: &RecipientClaim, index: usize, tells_role: bool) {
+    fn take(&mut self, claim: &RecipientClaim, (index, entry): (usize, &Entry), tells_role: bool) {
         self.address.get_or_insert_with(|| claim.address.clone());
         if self.display_name.is_none() {
             self.display_name.clone_from(&claim.display_name);
@@ -309,6 +316,12 @@ impl MergedRecipient {
         if !claim.path.is_empty() {
             let key = claim.path.iter().map(|hop| (hop.how, compare_key(&hop.address))).collect();
             self.paths.entry(key).or_insert_with(|| claim.path.clone());
+        }
+        if let Some(claimed) = claim.delivery {
+            let rank = |claimed: DeliveryClaim| (claimed.at, claimed.what.finality());
+            if self.delivery.is_none_or(|(known, _)| rank(claimed) > rank(known)) {
+                self.delivery = Some((claimed, entry.first.evidence.id));
+            }
         }
         self.evidence.insert(index);
     }
@@ -323,7 +336,11 @@ impl MergedRecipient {
             role: self.roles.first().copied().unwrap_or(Role::Recipient),
             claimed_roles,
             paths: whole_paths(self.paths),
-            delivery: None,
+            delivery: self.delivery.map(|(claim, id)| Delivery {
+                what: claim.what,
+                at: claim.at,
+                notice: id.to_string(),
+            }),
             evidence: indexes(&self.evidence),
         }
     }

@@ -19,6 +19,9 @@ pub(super) fn bound(evidence: &mut Evidence) {
     }
     cut |= keep_fitting(&mut evidence.groups, &mut room, |group: &GroupClaim| 16 + group.address.len());
     cut |= keep_fitting(&mut evidence.journaled_to, &mut room, |address| 4 + address.len());
+    let tags = evidence.tags.len();
+    evidence.tags.retain(|_, value| value.len() <= limits::HEADER_TEXT_BYTES_MAX);
+    cut |= evidence.tags.len() < tags;
     cut |= keep_fitting(&mut evidence.recipients, &mut room, RecipientClaim::datum_bytes_at_most);
     if cut && let Err(place) = evidence.flags.binary_search(&Flag::Truncated) {
         evidence.flags.insert(place, Flag::Truncated);
@@ -30,7 +33,8 @@ impl RecipientClaim {
     pub fn datum_bytes_at_most(&self) -> usize {
         let option = |text: &Option<String>| text.as_ref().map_or(0, |text| 4 + text.len());
         let path: usize = self.path.iter().map(|hop| 6 + hop.address.len()).sum();
-        12 + self.address.text.len() + option(&self.display_name) + path + option(&self.original)
+        let delivery = if self.delivery.is_some() { 11 } else { 0 };
+        12 + self.address.text.len() + option(&self.display_name) + path + option(&self.original) + delivery
     }
 }
 

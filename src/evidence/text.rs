@@ -1,6 +1,8 @@
 //! The text part of a journal report: `Key: value` lines that tell the envelope (MS-XJRNL §2.1; journal-formats §1.5,
 //! §2.3, §8.2). One pass, never fails: what is not understood is kept as such.
 
+use std::collections::BTreeMap;
+
 use super::{Hop, How, RecipientClaim, RecipientKind, Role};
 use crate::{
     limits,
@@ -50,11 +52,26 @@ impl EnvelopeText {
         reader.read
     }
 
+    /// The fields of managed folders and retention (MRM), by their names in lower case; the first of a name counts.
+    pub fn tags(&self) -> BTreeMap<String, String> {
+        let mut tags = BTreeMap::new();
+        for (name, value) in &self.others {
+            let name = name.to_ascii_lowercase();
+            if TAGS.contains(&name.as_str()) && !value.is_empty() {
+                tags.entry(name).or_insert_with(|| value.clone());
+            }
+        }
+        tags
+    }
+
     /// Whether it tells anything of an envelope.
     pub fn is_envelope(&self) -> bool {
         self.sender.is_some() || !self.recipients.is_empty()
     }
 }
+
+/// What a report of messaging records management tells beside the envelope (journal-formats §1.5).
+const TAGS: [&str; 4] = ["label", "mailbox", "receivedutc", "sentutc"];
 
 /// The lines that a subject with line ends in it adds behind its own line.
 fn injected_lines(subject: &str) -> Vec<&str> {
@@ -187,6 +204,7 @@ impl Reader {
                 path: if has_room { path.clone() } else { Vec::new() },
                 what: RecipientKind::Unknown,
                 original: None,
+                delivery: None,
             });
         }
     }

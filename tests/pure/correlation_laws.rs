@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mailjournal::{
     arrival::Timestamp,
     correlate::{Budget, Correlator, DraftKey, Effect, Piece, Rules, StoredDraft, Timing, TopicNames},
-    evidence::{How, Kind, RecipientKind, Role},
+    evidence::{DeliveryClaim, DeliveryKind, How, Kind, RecipientKind, Role},
     mail::{Digest, Guard},
     record::{ArchiveFormat, ClosedBecause, Flag, JournalRecord, Status, ValueBytesMax},
 };
@@ -121,9 +121,17 @@ fn claims() -> impl Strategy<Value = Vec<mailjournal::evidence::RecipientClaim>>
     let kind =
         select(vec![RecipientKind::Unknown, RecipientKind::Unknown, RecipientKind::Mailbox, RecipientKind::Group]);
     let role = select(vec![Role::To, Role::Cc, Role::Bcc, Role::Recipient]);
-    let claim = (addresses(), role, prop::collection::vec(hop, 0..3), kind).prop_map(|(address, role, path, what)| {
+    let delivery = select(vec![
+        None,
+        None,
+        Some(DeliveryClaim { what: DeliveryKind::Delivered, at: 1 }),
+        Some(DeliveryClaim { what: DeliveryKind::Failed, at: 1 }),
+        Some(DeliveryClaim { what: DeliveryKind::Delivered, at: 2 }),
+    ]);
+    let path = prop::collection::vec(hop, 0..3);
+    let claim = (addresses(), role, path, kind, delivery).prop_map(|(address, role, path, what, delivery)| {
         let mut claim = recipient(address, role, &path);
-        claim.what = what;
+        (claim.what, claim.delivery) = (what, delivery);
         claim
     });
     prop::collection::vec(claim, 0..4)
@@ -146,6 +154,7 @@ fn piece() -> impl Strategy<Value = Piece> {
             evidence.subject = subject.map(str::to_owned);
             evidence.sender = sender.map(str::to_owned);
             evidence.recipients = claims;
+            evidence.tags.extend(subject.map(|label| ("label".to_owned(), format!("{label} {name}"))));
             if with_original || guard.is_some() {
                 evidence.originals.push(original(guard, body, &format!("{guard:?} {body} {}", name % 3)));
             }
