@@ -366,8 +366,10 @@ impl Correlator {
                 None => {}
             }
         }
+        // What is still due, for the budget did not reach it, is published before anything is forgotten.
         while let Some((at, _)) = self.forget.first()
             && *at <= now
+            && self.due.first().is_none_or(|(due, _)| *due > now)
         {
             let (_, record) = self.forget.pop_first().expect("the first was just seen");
             self.drop_draft(&record);

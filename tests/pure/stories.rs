@@ -589,3 +589,20 @@ fn retention_labels_of_a_report_are_tags_of_the_record() {
     let expect: BTreeMap<String, String> = tags.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     assert_eq!(stage.only_record().tags, expect);
 }
+
+/// What fell due while the instance was away was once forgotten before it was published: only so much leaves in a turn.
+#[test]
+fn ten_days_of_downtime_lose_nothing() {
+    let mut stage = Stage::new();
+    let mails = (0..8).map(|number| {
+        let body = "x".repeat(20_000_000);
+        format!("From: a@x.example\r\nDate: d{number}\r\nMessage-ID: <m{number}@x.example>\r\n\r\n{body}")
+    });
+    let mails: Vec<_> = mails.map(|mail| stage.mail(0, MONDAY, Bytes::from(mail), None, JOURNAL)).collect();
+    stage.turn(mails);
+    stage.wall = Timestamp(MONDAY + 10 * DAY);
+    stage.turn(Vec::new());
+    stage.run_until(MONDAY + 200 * DAY);
+    let ids: BTreeSet<&str> = stage.records.iter().map(|record| record.record_id.as_str()).collect();
+    assert_eq!((stage.records.len(), ids.len()), (8, 8));
+}
