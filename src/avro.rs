@@ -31,7 +31,7 @@ pub enum Schema {
 pub const MARKER: [u8; 2] = [0xC3, 0x01];
 
 /// Bytes of framing before the datum: the marker and the fingerprint.
-const FRAME_BYTES: usize = 10;
+pub const FRAME_BYTES: usize = 10;
 
 impl Schema {
     /// In the order of declaration, which [`Schema::index`] relies on.
@@ -60,7 +60,10 @@ impl Schema {
     pub fn texts(self) -> &'static [&'static str] {
         match self {
             Schema::EnvelopeEvent => &[include_str!("../schemas/published/EnvelopeEvent/v1.avsc")],
-            Schema::Draft => &[include_str!("../schemas/published/Draft/v1.avsc")],
+            Schema::Draft => &[
+                include_str!("../schemas/published/Draft/v1.avsc"),
+                include_str!("../schemas/published/Draft/v2.avsc"),
+            ],
             Schema::JournalRecord => &[include_str!("../schemas/published/JournalRecord/v1.avsc")],
             Schema::NonDelivery => &[include_str!("../schemas/published/NonDelivery/v1.avsc")],
             Schema::JournalActivity => &[include_str!("../schemas/published/JournalActivity/v1.avsc")],

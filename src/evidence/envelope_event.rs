@@ -1,10 +1,13 @@
 //! Envelope events: what a mail server says happened to a message (contract §2), as Avro or as a line of JSON.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Evidence, Flag, Form, GroupClaim, Hop, Kind, Original, Place, RecipientClaim, RecipientKind, Rejection, Role,
+    DeliveryClaim, DeliveryKind, Evidence, Flag, Form, GroupClaim, Hop, Kind, Original, Place, RecipientClaim,
+    RecipientKind, Rejection, Role, bounds,
     mail::{message_id_of, network_message_id_of, normal_guid},
     original::examine_read,
     protection::{is_encrypted, is_tnef},
@@ -206,7 +209,7 @@ impl EnvelopeEvent {
         let original = carried.as_ref().map(Carried::examine).or_else(|| self.original_elsewhere());
         let flags = self.flags(message_id.is_none(), carried.as_ref(), original.as_ref());
         let own_network_id = || carried.as_ref().and_then(|carried| network_message_id_of(&carried.head));
-        Ok(Evidence {
+        let mut evidence = Evidence {
             id,
             kind: Kind::EnvelopeEvent,
             form: Form::EnvelopeEvent,
@@ -222,14 +225,27 @@ impl EnvelopeEvent {
                 .recipients
                 .iter()
                 .filter(|one| !one.address.is_empty())
-                .map(EventRecipient::claim)
+                .map(|one| one.claim(self.delivery()))
                 .collect(),
             groups: self.group.iter().map(EventGroup::claim).collect(),
             journaled_to: self.journaled_to.clone(),
             originals: original.into_iter().collect(),
             notice: carried.as_ref().and_then(|carried| notice_of(carried.bytes, &carried.head)),
             flags,
-        })
+            tags: BTreeMap::new(),
+        };
+        bounds::bound(&mut evidence);
+        Ok(evidence)
+    }
+
+    /// What its stage says became of the mail at each of its recipients.
+    fn delivery(&self) -> Option<DeliveryClaim> {
+        let what = match self.stage {
+            Stage::Delivered => DeliveryKind::Delivered,
+            Stage::Failed | Stage::Dropped => DeliveryKind::Failed,
+            _ => return None,
+        };
+        Some(DeliveryClaim { what, at: self.at })
     }
 
     fn carried(&self) -> Option<Carried<'_>> {
@@ -310,7 +326,7 @@ impl Carried<'_> {
 }
 
 impl EventRecipient {
-    fn claim(&self) -> RecipientClaim {
+    fn claim(&self, delivery: Option<DeliveryClaim>) -> RecipientClaim {
         RecipientClaim {
             address: Address::of(&self.address),
             display_name: None,
@@ -318,6 +334,7 @@ impl EventRecipient {
             path: self.via.clone(),
             what: self.kind,
             original: self.original.clone(),
+            delivery,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A mail as evidence reads it: its header block, its leaves, and what is read alike in every form.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use super::{Evidence, Form, Kind, RecipientClaim, RecipientKind, Role};
 use crate::mail::{
@@ -53,6 +53,7 @@ impl Evidence {
             originals: Vec::new(),
             notice: None,
             flags: Vec::new(),
+            tags: BTreeMap::new(),
         }
     }
 }
@@ -100,6 +101,7 @@ fn claims(field: &Field, role: Role) -> Vec<RecipientClaim> {
         path: Vec::new(),
         what: RecipientKind::Unknown,
         original: None,
+        delivery: None,
     };
     address::parse_list(&text_of(&value)).into_iter().map(claim).collect()
 }

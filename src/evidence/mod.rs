@@ -1,6 +1,7 @@
 //! Bytes → what they say: one arrival becomes one [`Evidence`], or is rejected with a reason a person understands.
 //! Pure. Nothing here knows of other arrivals.
 
+mod bounds;
 pub mod envelope_event;
 mod html;
 mod mail;
@@ -17,7 +18,7 @@ pub use envelope_event::{EnvelopeEvent, read_envelope_event};
 pub use read::{original_bytes, read_mail};
 pub use show::show;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,9 @@ pub struct Evidence {
     pub notice: Option<Notice>,
     #[serde(with = "crate::evidence::flag_names")]
     pub flags: Vec<Flag>,
+    /// Retention and other labels that the arrival tells: `label`, `mailbox`, … in lower case.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,6 +108,41 @@ pub struct RecipientClaim {
     pub what: RecipientKind,
     /// ORCPT: the address before the server rewrote it.
     pub original: Option<String>,
+    #[serde(default)]
+    pub delivery: Option<DeliveryClaim>,
+}
+
+/// What a server says became of the mail at a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DeliveryClaim {
+    pub what: DeliveryKind,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub at: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeliveryKind {
+    Delivered,
+    Failed,
+    Delayed,
+    Relayed,
+    Expanded,
+    Read,
+}
+
+impl DeliveryKind {
+    /// How little can come after it: a failure is an end, a mail that was read had been delivered.
+    pub fn finality(self) -> u8 {
+        match self {
+            DeliveryKind::Delayed => 0,
+            DeliveryKind::Expanded => 1,
+            DeliveryKind::Relayed => 2,
+            DeliveryKind::Delivered => 3,
+            DeliveryKind::Failed => 4,
+            DeliveryKind::Read => 5,
+        }
+    }
 }
 
 /// How a recipient was addressed. The order is the order of preference where claims conflict.

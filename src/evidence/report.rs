@@ -100,6 +100,7 @@ fn understand(id: Digest, mail: &Mail, form: Form) -> Option<Evidence> {
     evidence.originals = attached.iter().zip(&heads).map(|(attached, head)| attached.examine(head)).collect();
     evidence.report_id = message_id_of(&mail.head).map(|(key, _)| key.as_str().to_owned());
     evidence.server = first_server(&mail.head);
+    evidence.tags = text.tags();
     evidence.flags = flags_of(mail, &text, &attached, &heads, subject.as_deref(), &evidence);
     if let Some((attached, head)) = first.filter(|(attached, _)| !attached.opaque) {
         evidence.network_message_id = network_message_id_of(head);
@@ -241,7 +242,7 @@ fn flags_of(
         (Flag::MessageIdMissing, evidence.message_id.is_none()),
         (Flag::ReportMismatch, other_id || other_subject),
         (Flag::Tnef, tnef),
-        (Flag::Truncated, mail.leaves.truncated || !mail.leaves.closed || mail.head.truncated),
+        (Flag::Truncated, mail.leaves.truncated || !mail.leaves.closed || mail.head.truncated || text.truncated),
     ];
     flags.into_iter().filter(|&(_, is_set)| is_set).map(|(flag, _)| flag).collect()
 }

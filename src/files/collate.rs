@@ -20,7 +20,7 @@ use crate::{
     correlate::{Rules, Timing, TopicNames},
     evidence::Rejection,
     limits,
-    record::{Disposition, LedgerRow},
+    record::{Disposition, LedgerRow, ValueBytesMax},
     turn::{self, ArchiveFormat, Encoding, Outgoing, Tasks, TurnOutput, TurnRules, publish},
 };
 
@@ -117,12 +117,11 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
         rules: Rules {
             timing: options.timing,
             topic_names,
-            archive_bytes_max: None,
-            carry_again: options.archive_format == ArchiveFormat::Report,
+            value_bytes_max: ValueBytesMax::default(),
+            archive_format: options.archive_format,
         },
         partitions: 1,
         encoding: Encoding::Json,
-        archive_format: options.archive_format,
         recent_bytes_max: limits::FILES_RECENT_BYTES_MAX,
     }
 }
@@ -228,12 +227,14 @@ impl Run<'_> {
     /// The arrivals of one turn: while it lasts, nothing falls due before the time of what is still unread.
     fn next_batch(&mut self, floor: Timestamp) -> Result<Batch, FilesError> {
         let mut batch = Batch::default();
-        let mut due = self.tasks.poll_deadline().unwrap_or(Timestamp(i64::MAX));
+        // None: nothing is due, not even at the end of time.
+        let mut due = self.tasks.poll_deadline();
         let mut floor = Some(floor);
-        while batch.has_room() && floor.is_some_and(|floor| floor < due) {
+        while batch.has_room() && floor.is_some_and(|floor| due.is_none_or(|due| floor < due)) {
             let Some(read) = self.reader.next(&mut self.cursor)? else { break };
             let settled = read.arrival.at.plus(self.options.timing.settle);
-            due = due.min(settled.max(Timestamp(read.arrival.at.0.saturating_add(1))));
+            let settled = settled.max(Timestamp(read.arrival.at.0.saturating_add(1)));
+            due = Some(due.map_or(settled, |due| due.min(settled)));
             batch.push(read);
             floor = self.reader.index.floor(self.cursor);
         }

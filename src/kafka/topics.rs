@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     limits,
+    record::ValueBytesMax,
     settings::{Settings, Topic},
 };
 
@@ -44,8 +45,8 @@ pub struct Layout {
     /// N.
     pub partitions: i32,
     pub sizes: Sizes,
-    /// The largest value that the archive topic takes.
-    pub archive_bytes_max: usize,
+    /// The largest values that the topics of records take.
+    pub value_bytes_max: ValueBytesMax,
     /// The largest value, with its headers, that both the strays and the rejected topic take.
     pub passed_on_bytes_max: usize,
 }
@@ -198,7 +199,11 @@ impl Inspection<'_> {
         Ok(Layout {
             partitions: self.topics[&Topic::Reports].partitions,
             sizes: Sizes { message_max: message_max + FRAMING_BYTES, batch_max },
-            archive_bytes_max: room(Topic::Archive),
+            value_bytes_max: ValueBytesMax {
+                archive: Some(room(Topic::Archive)),
+                activity: Some(room(Topic::Activity)),
+                ndr: Some(room(Topic::Ndr)),
+            },
             passed_on_bytes_max: room(Topic::Strays).min(room(Topic::Rejected)),
         })
     }

@@ -477,13 +477,12 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
         rules: Rules {
             timing: settings.timing,
             topic_names: settings.topics.input_names(),
-            archive_bytes_max: Some(layout.archive_bytes_max),
-            carry_again: settings.archive_format == crate::turn::ArchiveFormat::Report,
+            value_bytes_max: layout.value_bytes_max,
+            archive_format: settings.archive_format,
         },
         partitions: layout.partitions,
         passed_on_bytes_max: Some(layout.passed_on_bytes_max),
         encoding: Encoding::Avro,
-        archive_format: settings.archive_format,
         recent_bytes_max: settings.turn.recent_bytes_max,
     }
 }

@@ -6,14 +6,16 @@ pub mod activity;
 pub mod ledger;
 pub mod non_delivery;
 pub mod report;
+pub mod size;
 
 use serde::{Deserialize, Serialize};
 
 pub use activity::JournalActivity;
 pub use ledger::{Disposition, LedgerRow};
 pub use non_delivery::NonDelivery;
+pub use size::{ArchiveFormat, ValueBytesMax};
 
-pub use crate::evidence::{Flag, Hop, Kind, Role};
+pub use crate::evidence::{DeliveryKind, Flag, Hop, Kind, Role};
 use crate::{
     avro::{self, DecodeError, Schema},
     mail::{AddressKind, Digest},
@@ -77,24 +79,13 @@ pub struct Recipient {
     pub evidence: Vec<i32>,
 }
 
-/// What became of the mail at one recipient, as a notice told it.
+/// What became of the mail at one recipient, as a notice or a delivery event told it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     pub what: DeliveryKind,
     pub at: i64,
-    /// Hex SHA-256 of the notice's arrival.
+    /// Hex SHA-256 of the notice's arrival; of an event: of its datum, as in `evidence[].sha256`.
     pub notice: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum DeliveryKind {
-    Delivered,
-    Failed,
-    Delayed,
-    Relayed,
-    Expanded,
-    Read,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

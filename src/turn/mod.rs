@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use rayon::prelude::*;
 
+pub use crate::record::ArchiveFormat;
 use publish::Publisher;
 use recent::Recent;
 pub use task::RestoreError;
@@ -88,13 +89,6 @@ pub enum Encoding {
     Json,
 }
 
-/// What the archive carries (`archive.format`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArchiveFormat {
-    Record,
-    Report,
-}
-
 #[derive(Clone, Debug)]
 pub struct TurnRules {
     pub rules: Rules,
@@ -104,7 +98,6 @@ pub struct TurnRules {
     /// reference. None: no bound.
     pub passed_on_bytes_max: Option<usize>,
     pub encoding: Encoding,
-    pub archive_format: ArchiveFormat,
     /// Bytes of recent arrivals to keep at hand for records that close soon.
     pub recent_bytes_max: usize,
 }

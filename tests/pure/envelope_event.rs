@@ -85,6 +85,7 @@ fn all_that_an_event_says_is_in_its_evidence() {
         path: vec![Hop { how: How::Expanded, address: "sales@example.com".into() }],
         what: RecipientKind::Mailbox,
         original: Some("robert@example.com".into()),
+        delivery: None,
     };
     assert_eq!(evidence.recipients, [bob]);
     assert_eq!(evidence.groups, [GroupClaim { address: "sales@example.com".into(), expanded: true, members: Some(1) }]);

@@ -498,3 +498,25 @@ fn an_mbox_of_known_dialect_can_be_unquoted() {
         assert_eq!(originals.into_values().collect::<Vec<_>>(), [mail(expect).into_bytes()]);
     }
 }
+
+/// An event of the last moment that a clock can show once kept it running round and round.
+#[test]
+fn time_passes_to_its_very_end() {
+    for at in [i64::MAX, i64::MAX - 1, i64::MIN, -1] {
+        let folder = TempDir::new().expect("a folder");
+        let event = |id: u32, at: i64| {
+            format!(
+                "{{\"server\":\"s.example\",\"stage\":\"SENT\",\"at\":{at},\"message_id\":\"<{id}@x>\",\
+                 \"recipients\":[{{\"address\":\"a@x.example\"}}]}}\n"
+            )
+        };
+        let events = event(1, at) + &event(2, at) + &event(1, 0) + &event(3, at);
+        fs::create_dir(folder.path().join("in")).expect("a folder");
+        fs::write(folder.path().join("in/envelopes.jsonl"), events).expect("a file");
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let path = folder.path().to_owned();
+        std::thread::spawn(move || sender.send(run(&path, "out", quick()).expect("it ends").arrivals));
+        let arrivals = receiver.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(arrivals, Ok(4), "events at {at}");
+    }
+}

@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, fs, process::Command};
 
 use mailjournal::{
-    evidence::{Form, Hop, How, Kind, Role, read_mail},
+    arrival::Format,
+    evidence::{Form, Hop, How, Kind, Role, original_bytes, read_mail},
     mail::{Digest, headers::Head},
     record::{
         JournalRecord, OriginalRole,
         report::{build, build_with_what_is_here, read},
     },
+    sample::{Options, Organisation, What},
 };
 
 use crate::samples::{self, MAIL, original, recipient, record_of};
@@ -210,39 +212,55 @@ fn no_line_but_the_originals_own_is_too_long_or_not_ascii() {
     assert!(report.split("\r\n").all(|line| line.len() <= 998));
 }
 
+/// Finds the parts by what Python's email package reads of the header block, then cuts the bytes themselves: how it
+/// would write a mail again is a matter of its policies.
 const PYTHON: &str = r#"
-import io, pathlib, sys
-from email import policy
-from email.generator import BytesGenerator
-from email.parser import BytesParser
+import pathlib, sys
+from email.parser import BytesHeaderParser, BytesParser
 for report in sorted(pathlib.Path(sys.argv[1]).glob("*.report")):
-    rules = policy.compat32.clone(linesep="\r\n", max_line_length=None)
-    mail = BytesParser(policy=rules).parsebytes(report.read_bytes())
-    assert mail["X-MS-Journal-Report"] == "", report
-    text, attached = mail.get_payload()
-    assert text.get_content_type() == "text/plain" and text.get_payload().startswith("Sender: "), report
-    assert attached.get_content_type() == "message/rfc822", report
-    out = io.BytesIO()
-    BytesGenerator(out, mangle_from_=False, policy=rules).flatten(attached.get_payload(0))
-    report.with_suffix(".original").write_bytes(out.getvalue())
+    raw = report.read_bytes()
+    head = BytesHeaderParser().parsebytes(raw)
+    assert head["X-MS-Journal-Report"] == "", report
+    kinds = [part.get_content_type() for part in BytesParser().parsebytes(raw).get_payload()]
+    assert kinds == ["text/plain", "message/rfc822"], (report, kinds)
+    preamble, text, attached, end = raw.split(b"\r\n--" + head.get_boundary().encode())
+    assert text.split(b"\r\n\r\n", 1)[1].startswith(b"Sender: ") and end == b"--\r\n", report
+    report.with_suffix(".original").write_bytes(attached.split(b"\r\n\r\n", 1)[1])
 "#;
 
+/// The originals of the demo's mails.
+fn demo_originals() -> BTreeMap<String, Vec<u8>> {
+    let mut originals = BTreeMap::new();
+    for incoming in Organisation::with(Options { messages: 120, ..Options::showcase(1) }).arrivals() {
+        let What::Mail(mail) = &incoming.what else { continue };
+        let Ok(evidence) = read_mail(&mail.bytes) else { continue };
+        for original in evidence.originals.iter().filter(|original| original.guard.is_some()) {
+            let bytes = original_bytes(&mail.bytes, Format::Mail, &original.place).expect("an original");
+            originals.insert(format!("demo-{}", original.sha256), bytes.to_vec());
+        }
+    }
+    assert!(originals.len() > 50, "{} originals", originals.len());
+    originals
+}
+
 #[test]
-fn pythons_email_package_gets_the_originals_bytes_back() {
+fn the_parts_that_pythons_email_package_finds_hold_the_originals_bytes() {
     if Command::new("python3").arg("--version").output().is_err() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "python3 is not installed: apt-get install python3");
         eprintln!("not tried: python3 is not installed");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    for (name, content) in crlf_originals() {
-        fs::write(folder.path().join(name).with_extension("report"), build(&record_of(&content)).unwrap()).unwrap();
+    let mut originals = demo_originals();
+    originals.extend(crlf_originals().into_iter().map(|(name, content)| (name.to_owned(), content)));
+    for (name, content) in &originals {
+        fs::write(folder.path().join(name).with_extension("report"), build(&record_of(content)).unwrap()).unwrap();
     }
     let run = Command::new("python3").args(["-c", PYTHON]).arg(folder.path()).output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    for (name, content) in crlf_originals() {
+    for (name, content) in &originals {
         let read = fs::read(folder.path().join(name).with_extension("original")).unwrap();
-        assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(&content), "{name}");
+        assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(content), "{name}");
     }
 }
 

@@ -5,8 +5,8 @@ use mailjournal::{
     arrival::{Input, Position, Timestamp},
     correlate::{Carried, Piece, Published, Seen, StoredDraft},
     evidence::{
-        Evidence, Flag, Form, FoundBy, GroupClaim, Hop, How, Kind, Notice, Original, Place, PlaceKind, RecipientClaim,
-        RecipientKind, RecipientStatus, Role,
+        DeliveryClaim, Evidence, Flag, Form, FoundBy, GroupClaim, Hop, How, Kind, Notice, Original, Place, PlaceKind,
+        RecipientClaim, RecipientKind, RecipientStatus, Role,
     },
     mail::{Address, AddressKind, Digest, Guard, Key},
     record::{
@@ -73,6 +73,7 @@ fn evidence() -> Evidence {
             path: vec![hop(How::Expanded, "sales@example.com"), hop(How::Forwarded, "bob@example.com")],
             what: RecipientKind::PublicFolder,
             original: text("robert@example.com"),
+            delivery: Some(DeliveryClaim { what: DeliveryKind::Failed, at: 1_736_157_600_500 }),
         }],
         groups: vec![GroupClaim { address: "sales@example.com".into(), expanded: true, members: Some(2) }],
         journaled_to: vec!["journal@example.com".into()],
@@ -88,6 +89,7 @@ fn evidence() -> Evidence {
         }],
         notice: Some(notice()),
         flags: vec![Flag::Encrypted, Flag::ReportMismatch],
+        tags: [("label".to_owned(), "7 years".to_owned())].into(),
     }
 }
 

@@ -11,7 +11,7 @@ use mailjournal::{
     arrival::{Input, Timestamp},
     evidence::{Flag, Hop, How, Kind, Role, envelope_event::EnvelopeEvent},
     mail::Digest,
-    record::{ClosedBecause, Expectation, JournalRecord, OriginalRole, Status},
+    record::{ClosedBecause, DeliveryKind, Expectation, JournalRecord, OriginalRole, Status},
     sample::{
         JOURNAL, JOURNAL_LEGAL, Message, Options, Organisation, TrueRecipient, What,
         event::Telling,
@@ -527,4 +527,82 @@ fn check_truth(message: &Message, by_piece: &BTreeMap<Digest, &JournalRecord>) {
         "{story}: {}",
         record.certificate.reason
     );
+}
+
+/// Who got the mail and who did not, as the servers at the ends of its ways said.
+#[test]
+fn delivery_events_say_what_became_of_the_mail_at_each_recipient() {
+    let (letter, mut stage) = (letter(), Stage::new());
+    let event = |stage: &str, second: i64, recipient: &str| -> EnvelopeEvent {
+        let line = format!(
+            r#"{{"event_id": "{stage}-{second}", "server": "{LONDON}", "stage": "{stage}", "at": {},
+                "message_id": "<positions.1@contoso.example>", "recipients": [{{"address": "{recipient}"}}]}}"#,
+            MONDAY + second * SECOND
+        );
+        EnvelopeEvent::from_json(line.as_bytes()).expect("an event")
+    };
+    let lines = ["got@contoso.example", "lost@contoso.example", "late@contoso.example", "dropped@contoso.example"]
+        .map(|address| Line::new(Role::To, address));
+    stage.report(&report(AT_LONDON, SECOND, "r-1", &letter, &lines, &[original(&letter)]));
+    let failed = event("FAILED", 2, "late@contoso.example");
+    let delivered = event("DELIVERED", 3, "late@contoso.example");
+    for event in [
+        event("DELIVERED", 2, "got@contoso.example"),
+        event("FAILED", 2, "lost@contoso.example"),
+        failed,
+        delivered.clone(),
+        event("DROPPED", 4, "Dropped@contoso.example"),
+    ] {
+        stage.event(&event);
+    }
+    stage.run_until(MONDAY + HOUR);
+
+    let record = stage.only_record();
+    let told = |address: &str| {
+        let one = record.recipients.iter().find(|one| one.address.eq_ignore_ascii_case(address)).unwrap();
+        one.delivery.as_ref().map(|delivery| (delivery.what, delivery.at - MONDAY)).unwrap()
+    };
+    assert_eq!(told("got@contoso.example"), (DeliveryKind::Delivered, 2 * SECOND));
+    assert_eq!(told("lost@contoso.example"), (DeliveryKind::Failed, 2 * SECOND));
+    assert_eq!(told("late@contoso.example"), (DeliveryKind::Delivered, 3 * SECOND));
+    assert_eq!(told("dropped@contoso.example"), (DeliveryKind::Failed, 4 * SECOND));
+    let late = record.recipients.iter().find(|one| one.address == "late@contoso.example").unwrap();
+    let id = Digest::of(mailjournal::avro::datum(&delivered.to_framed()));
+    assert_eq!(late.delivery.as_ref().unwrap().notice, id.to_string());
+    assert!(record.evidence.iter().any(|entry| entry.sha256 == id));
+}
+
+/// What a managed folder's report says of retention is of use to the archive that keeps the mail.
+#[test]
+fn retention_labels_of_a_report_are_tags_of_the_record() {
+    let mut stage = Stage::new();
+    let report = "From: a@contoso.example\r\nX-MS-Journal-Report:\r\nMessage-ID: <r@contoso.example>\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n\
+        Sender: a@contoso.example\r\nMessage-ID: <o@contoso.example>\r\nTo: b@contoso.example\r\n\
+        Label: Keep seven years\r\nMailbox: b@contoso.example\r\nFolder: x\r\nlabel: Later one\r\n\
+        --b\r\nContent-Type: message/rfc822\r\n\r\nFrom: a@contoso.example\r\nDate: d\r\n\
+        Message-ID: <o@contoso.example>\r\n\r\nbody\r\n--b--\r\n";
+    let arrival = stage.mail(0, MONDAY, Bytes::from(report), None, JOURNAL);
+    stage.turn(vec![arrival]);
+    stage.run_until(MONDAY + HOUR);
+    let tags = [("label", "Keep seven years"), ("mailbox", "b@contoso.example")];
+    let expect: BTreeMap<String, String> = tags.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    assert_eq!(stage.only_record().tags, expect);
+}
+
+/// What fell due while the instance was away was once forgotten before it was published: only so much leaves in a turn.
+#[test]
+fn ten_days_of_downtime_lose_nothing() {
+    let mut stage = Stage::new();
+    let mails = (0..8).map(|number| {
+        let body = "x".repeat(20_000_000);
+        format!("From: a@x.example\r\nDate: d{number}\r\nMessage-ID: <m{number}@x.example>\r\n\r\n{body}")
+    });
+    let mails: Vec<_> = mails.map(|mail| stage.mail(0, MONDAY, Bytes::from(mail), None, JOURNAL)).collect();
+    stage.turn(mails);
+    stage.wall = Timestamp(MONDAY + 10 * DAY);
+    stage.turn(Vec::new());
+    stage.run_until(MONDAY + 200 * DAY);
+    let ids: BTreeSet<&str> = stage.records.iter().map(|record| record.record_id.as_str()).collect();
+    assert_eq!((stage.records.len(), ids.len()), (8, 8));
 }

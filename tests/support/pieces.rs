@@ -39,6 +39,7 @@ pub fn evidence(kind: Kind, name: &str) -> Evidence {
         originals: Vec::new(),
         notice: None,
         flags: Vec::new(),
+        tags: Default::default(),
     }
 }
 
@@ -64,6 +65,7 @@ pub fn recipient(address: &str, role: Role, path: &[(How, &str)]) -> RecipientCl
         path: path.iter().map(|(how, address)| Hop { how: *how, address: (*address).to_owned() }).collect(),
         what: RecipientKind::Unknown,
         original: None,
+        delivery: None,
     }
 }
 
