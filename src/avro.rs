@@ -31,7 +31,7 @@ pub enum Schema {
 pub const MARKER: [u8; 2] = [0xC3, 0x01];
 
 /// Bytes of framing before the datum: the marker and the fingerprint.
-const FRAME_BYTES: usize = 10;
+pub const FRAME_BYTES: usize = 10;
 
 impl Schema {
     /// In the order of declaration, which [`Schema::index`] relies on.

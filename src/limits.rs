@@ -106,11 +106,12 @@ pub const TURN_RECORDS_MAX: usize = 10_000;
 /// About how many bytes of originals one turn publishes at most: two of the largest mails, or 5,000 of 12 KB.
 pub const TURN_ORIGINAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
 
-/// How many bytes of an archive value are kept free for what is not its originals, where the record without them is so
-/// long in Avro: a merged report says it in its text and, in base64, in its preamble, and has headers of its own.
-pub const fn archive_bytes_beside_originals(record_bytes: usize) -> usize {
-    3 * record_bytes + 2 * REPORT_HEADER_BYTES_MAX
-}
+/// Bytes that a field of an Avro value takes at most beside its content: the branch of its union, a length of ten
+/// digits of seven bits, the ends of blocks.
+pub const VALUE_FIELD_BYTES: usize = 32;
+
+/// Bytes that a part of a merged report takes at most beside its content: its boundary and header block.
+pub const REPORT_PART_BYTES: usize = 1024;
 
 /// Bytes that decoding one Avro value may ask for at once: the largest mail that Exchange carries (150 MB) fits, a
 /// length field made up by an attacker does not take the machine.
@@ -156,3 +157,18 @@ pub const DIAGNOSTIC_BYTES_MAX: usize = 4 * 1024;
 /// How many redirections of one recipient we keep, hops. Lists nest a few levels; a forged line could hold millions,
 /// and every recipient of the line carries them.
 pub const PATH_HOPS_MAX: usize = 16;
+
+/// The longest address of one such hop that we keep, bytes: X.500 names of nested units have some hundred.
+pub const PATH_HOP_BYTES_MAX: usize = 4 * 1024;
+
+/// How much of a recipient's display name we keep, bytes: Exchange allows 256 characters.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of hops that all recipients of one report's text hold together: a line gives each of its recipients the hops
+/// behind it, so that a forged one of a few kilobytes would make many megabytes of them. 100,000 members of a list
+/// fit.
+pub const REPORT_PATH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes that the claims of one arrival may take in the changelog, whose entries (64 MiB) hold at least one piece of
+/// evidence whole. A million recipients with addresses of the usual 26 characters fit.
+pub const EVIDENCE_BYTES_MAX: usize = 48 * 1024 * 1024;

@@ -8,8 +8,9 @@ use std::{
 
 use crate::{
     correlate::{
+        entry::Entry,
         merge::{Groups, Names},
-        stored::Piece,
+        stored::server_key,
     },
     evidence::{Kind, RecipientKind},
     mail::address::compare_key,
@@ -24,10 +25,10 @@ pub struct Judgement {
     pub certificate: Certificate,
 }
 
-/// Judges the pieces of one draft, in the order of the record's `evidence[]`.
-pub fn judge(pieces: &[&Piece], groups: &Groups) -> Judgement {
-    let promises: Vec<usize> = (0..pieces.len()).filter(|&index| promises_report(pieces[index])).collect();
-    let mut expected = vec![original(pieces)];
+/// Judges the evidence of one draft, in the order of the record's `evidence[]`.
+pub fn judge(entries: &[Entry], groups: &Groups) -> Judgement {
+    let promises: Vec<usize> = (0..entries.len()).filter(|&index| entries[index].promises_report()).collect();
+    let mut expected = vec![original(entries)];
     expected.extend(groups.iter().map(|(_, group)| Expected {
         what: Expectation::Expansion,
         who: Some(group.address.clone()),
@@ -35,8 +36,8 @@ pub fn judge(pieces: &[&Piece], groups: &Groups) -> Judgement {
         met_by: indexes(&group.members_told_by),
     }));
     if !promises.is_empty() {
-        expected.extend(promised_servers(pieces, &promises));
-        expected.extend(promised_recipients(pieces, &promises, groups));
+        expected.extend(promised_servers(entries, &promises));
+        expected.extend(promised_recipients(entries, &promises, groups));
     }
     let missing = expected.iter().any(|expected| expected.met_by.is_empty());
     let (status, because) = match (missing, promises.is_empty()) {
@@ -48,59 +49,45 @@ pub fn judge(pieces: &[&Piece], groups: &Groups) -> Judgement {
     Judgement { status, because, certificate: Certificate { expected, reason } }
 }
 
-/// An event that names journal addresses says that its server sends a report of its own.
-fn promises_report(piece: &Piece) -> bool {
-    piece.evidence.kind == Kind::EnvelopeEvent && !piece.evidence.journaled_to.is_empty()
-}
-
-fn original(pieces: &[&Piece]) -> Expected {
-    let has_original = |piece: &&Piece| piece.evidence.originals.iter().any(|original| !original.decrypted);
+fn original(entries: &[Entry]) -> Expected {
+    let has_original = |entry: &Entry| entry.originals().any(|(_, original)| !original.decrypted);
     Expected {
         what: Expectation::Original,
         who: None,
         because: Vec::new(),
-        met_by: indexes(&(0..pieces.len()).filter(|&index| has_original(&pieces[index])).collect()),
+        met_by: indexes(&(0..entries.len()).filter(|&index| has_original(&entries[index])).collect()),
     }
 }
 
-/// A server is compared without regard to case and to the dot that may close a domain name.
-fn server_key(server: &str) -> String {
-    server.trim_end_matches('.').to_lowercase()
-}
-
-fn promised_servers(pieces: &[&Piece], promises: &[usize]) -> Vec<Expected> {
+/// A server that has no name keeps its promise with any report.
+fn promised_servers(entries: &[Entry], promises: &[usize]) -> Vec<Expected> {
     let mut reported: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-    for (index, piece) in pieces.iter().enumerate().filter(|(_, piece)| piece.evidence.kind == Kind::Report) {
-        if let Some(server) = piece.server() {
+    for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.kind() == Kind::Report) {
+        if let Some(server) = entry.server().filter(|server| !server.is_empty()) {
             reported.entry(server_key(server)).or_default().insert(index);
         }
+        reported.entry(String::new()).or_default().insert(index);
     }
-    let mut servers: BTreeMap<String, (String, BTreeSet<usize>)> = BTreeMap::new();
+    let mut servers: BTreeMap<String, (&str, BTreeSet<usize>)> = BTreeMap::new();
     for &index in promises {
-        if let Some(server) = piece_server(pieces[index]) {
-            let entry = servers.entry(server_key(server)).or_insert_with(|| (server.to_owned(), BTreeSet::new()));
-            entry.1.insert(index);
-        }
+        let server = entries[index].server().unwrap_or_default();
+        servers.entry(server_key(server)).or_insert_with(|| (server, BTreeSet::new())).1.insert(index);
     }
-    let expectation = |(key, (server, because)): (String, (String, BTreeSet<usize>))| Expected {
+    let expectation = |(key, (server, because)): (String, (&str, BTreeSet<usize>))| Expected {
         what: Expectation::ReportFrom,
-        who: Some(server),
+        who: Some(server.to_owned()).filter(|server| !server.is_empty()),
         because: indexes(&because),
         met_by: reported.get(&key).map(indexes).unwrap_or_default(),
     };
     servers.into_iter().map(expectation).collect()
 }
 
-fn piece_server(piece: &Piece) -> Option<&str> {
-    piece.server().filter(|server| !server.is_empty())
-}
-
 /// Every recipient of a promising event is to be named by some report: as a recipient, or as the one who was addressed.
-fn promised_recipients(pieces: &[&Piece], promises: &[usize], groups: &Groups) -> Vec<Expected> {
-    let named = Names::of_reports(pieces);
+fn promised_recipients(entries: &[Entry], promises: &[usize], groups: &Groups) -> Vec<Expected> {
+    let named = Names::of_reports(entries);
     let mut wanted: BTreeMap<String, (String, BTreeSet<usize>, BTreeSet<usize>)> = BTreeMap::new();
     for &index in promises {
-        for claim in &pieces[index].evidence.recipients {
+        for claim in entries[index].recipients() {
             let key = claim.address.compare_key();
             if claim.what == RecipientKind::Group || groups.get(&key).is_some() {
                 continue;
@@ -150,8 +137,11 @@ fn phrases(expected: &[Expected], missing: bool) -> String {
     let kinds = [Expectation::Original, Expectation::Expansion, Expectation::ReportFrom, Expectation::Recipient];
     for what in kinds {
         let wanted = |expected: &&Expected| expected.what == what && (!missing || expected.met_by.is_empty());
-        let who: Vec<&str> =
-            expected.iter().filter(wanted).map(|expected| expected.who.as_deref().unwrap_or_default()).collect();
+        let who: Vec<&str> = expected
+            .iter()
+            .filter(wanted)
+            .map(|expected| expected.who.as_deref().unwrap_or("without a name"))
+            .collect();
         if who.is_empty() {
             continue;
         }

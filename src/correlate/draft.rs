@@ -9,7 +9,7 @@ use crate::{
         identity::RecordRef,
         stored::{Piece, Published, StoredDraft},
     },
-    evidence::Evidence,
+    evidence::{Evidence, RecipientClaim},
     limits,
     mail::Digest,
 };
@@ -201,9 +201,6 @@ fn part_number(index: usize) -> i32 {
 /// About how many bytes a piece takes in the changelog.
 fn weight(piece: &Piece) -> usize {
     let evidence = &piece.evidence;
-    let claims = evidence.recipients.iter().map(|claim| {
-        let path: usize = claim.path.iter().map(|hop| hop.address.len() + 4).sum();
-        claim.address.text.len() + claim.display_name.as_ref().map_or(0, String::len) + path + 12
-    });
+    let claims = evidence.recipients.iter().map(RecipientClaim::datum_bytes_at_most);
     320 + claims.sum::<usize>() + evidence.originals.len() * 200
 }

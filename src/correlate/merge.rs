@@ -10,9 +10,12 @@ use crate::{
         Piece, TopicNames,
         completion::{self, indexes},
         effect::{ClosedNotice, WantedOriginal},
+        entry::Entry,
         identity::{RecordRef, Tag},
     },
-    evidence::{Flag, Form, Hop, How, Kind, Notice, Place, PlaceKind, RecipientClaim, RecipientKind, Role},
+    evidence::{
+        Evidence, Flag, Form, Hop, How, Kind, Notice, Original, Place, PlaceKind, RecipientClaim, RecipientKind, Role,
+    },
     mail::{Address, AddressKind, Digest, address::compare_key},
     record::{
         ClosedBecause, EvidenceEntry, Group, Journal, JournalRecord, OriginalRole, Recipient, RecordedOriginal, Status,
@@ -55,44 +58,61 @@ impl Groups {
         facts
     }
 
-    pub fn of(pieces: &[&Piece]) -> Groups {
+    pub fn of(entries: &[Entry]) -> Groups {
         let mut groups = Groups::default();
-        for (index, piece) in pieces.iter().enumerate() {
-            for claim in &piece.evidence.recipients {
-                groups.take_claim(claim, piece, index);
+        for (index, entry) in entries.iter().enumerate() {
+            for claim in entry.recipients() {
+                groups.take_claim(claim, entry, index);
             }
-            for claim in &piece.evidence.groups {
-                let members_told =
-                    claim.expanded && (claim.members == Some(0) || !piece.evidence.recipients.is_empty());
+            let named = if entry.groups().next().is_some() { two_recipients(entry) } else { Vec::new() };
+            for claim in entry.groups() {
+                // The list itself among the recipients tells nothing of its members.
+                let list = compare_key(&claim.address);
+                let names_another = named.iter().any(|name| *name != list);
+                let members_told = claim.expanded && (claim.members == Some(0) || names_another);
                 let facts = groups.met(&claim.address, index);
                 facts.members = facts.members.max(claim.members);
                 if members_told {
                     facts.members_told_by.insert(index);
                 }
                 if claim.expanded {
-                    facts.expanded_by(piece);
+                    facts.expanded_by(entry);
                 }
             }
         }
         groups
     }
 
-    fn take_claim(&mut self, claim: &RecipientClaim, piece: &Piece, index: usize) {
+    fn take_claim(&mut self, claim: &RecipientClaim, entry: &Entry, index: usize) {
         if claim.what == RecipientKind::Group {
             self.met(&claim.address.text, index);
         }
         for hop in claim.path.iter().filter(|hop| hop.how == How::Expanded) {
             let facts = self.met(&hop.address, index);
             facts.members_told_by.insert(index);
-            facts.expanded_by(piece);
+            facts.expanded_by(entry);
         }
     }
 }
 
+/// Of those that an entry names, two: enough to know whether it names another than a given one.
+fn two_recipients(entry: &Entry) -> Vec<String> {
+    let mut named: Vec<String> = Vec::new();
+    for name in entry.recipients().map(|claim| claim.address.compare_key()) {
+        if !named.contains(&name) {
+            named.push(name);
+        }
+        if named.len() == 2 {
+            break;
+        }
+    }
+    named
+}
+
 impl GroupFacts {
-    fn expanded_by(&mut self, piece: &Piece) {
+    fn expanded_by(&mut self, entry: &Entry) {
         self.expanded = true;
-        if let Some(server) = piece.server() {
+        if let Some(server) = entry.server() {
             self.by.insert(server.to_owned());
         }
     }
@@ -102,10 +122,10 @@ impl GroupFacts {
 pub struct Names(HashMap<String, BTreeSet<usize>>);
 
 impl Names {
-    pub fn of_reports(pieces: &[&Piece]) -> Names {
+    pub fn of_reports(entries: &[Entry]) -> Names {
         let mut names: HashMap<String, BTreeSet<usize>> = HashMap::new();
-        for (index, piece) in pieces.iter().enumerate().filter(|(_, piece)| piece.evidence.kind == Kind::Report) {
-            for claim in &piece.evidence.recipients {
+        for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.kind() == Kind::Report) {
+            for claim in entry.recipients() {
                 names.entry(claim.address.compare_key()).or_default().insert(index);
                 for hop in &claim.path {
                     names.entry(compare_key(&hop.address)).or_default().insert(index);
@@ -120,24 +140,6 @@ impl Names {
     }
 }
 
-/// Whether the piece tells an envelope: an event, or a report whose text could be read.
-fn tells_envelope(piece: &Piece) -> bool {
-    match piece.evidence.kind {
-        Kind::EnvelopeEvent => true,
-        Kind::Report => !piece.evidence.flags.contains(&Flag::EnvelopeUnparsed),
-        Kind::Notice | Kind::PlainCopy => false,
-    }
-}
-
-/// The pieces in the order of `evidence[]`: by id, each event once however its copies differ.
-pub fn in_order<'a>(pieces: impl Iterator<Item = &'a Piece>) -> Vec<&'a Piece> {
-    let mut pieces: Vec<&Piece> = pieces.collect();
-    pieces.sort_unstable_by_key(|piece| piece.evidence.id);
-    let mut events = HashSet::new();
-    pieces.retain(|piece| piece.event_name().is_none_or(|name| events.insert(name)));
-    pieces
-}
-
 /// A merged record, its closing time and revision left to the caller.
 pub struct Merge {
     pub record: JournalRecord,
@@ -145,36 +147,37 @@ pub struct Merge {
     pub notice: Option<ClosedNotice>,
 }
 
-/// The record that the pieces add up to, and where the bytes of its originals lie.
-pub fn merge(id: &RecordRef, pieces: &[&Piece], reused: bool, names: &TopicNames) -> Merge {
-    let groups = Groups::of(pieces);
-    let judgement = completion::judge(pieces, &groups);
-    let has_envelope = pieces.iter().any(|piece| tells_envelope(piece));
-    let journals: BTreeSet<&String> = pieces.iter().flat_map(|piece| &piece.journals).collect();
-    let recipients = recipients(pieces, &groups, &journals, has_envelope);
-    let originals = Originals::of(pieces);
-    let senders = senders(pieces, has_envelope);
+/// The record that the entries add up to, and where the bytes of its originals lie.
+pub fn merge(id: &RecordRef, entries: &[Entry], reused: bool, names: &TopicNames) -> Merge {
+    let groups = Groups::of(entries);
+    let judgement = completion::judge(entries, &groups);
+    let has_envelope = entries.iter().any(Entry::tells_envelope);
+    let journals: BTreeSet<&String> = entries.iter().flat_map(Entry::journals).collect();
+    let recipients = recipients(entries, &groups, &journals, has_envelope);
+    let originals = Originals::of(entries);
+    let senders = senders(entries, has_envelope);
     let mut record = empty_record(id);
     record.status = judgement.status;
     record.closed_because = judgement.because;
     record.certificate = judgement.certificate;
-    record.message_id = first(pieces, |piece| piece.evidence.message_id.clone());
-    let network_ids = pieces.iter().filter_map(|piece| piece.evidence.network_message_id.clone());
+    record.message_id = first(entries, |evidence| evidence.message_id.clone());
+    let tellings = entries.iter().flat_map(Entry::tellings);
+    let network_ids = tellings.filter_map(|piece| piece.evidence.network_message_id.clone());
     record.network_message_ids = network_ids.collect::<BTreeSet<_>>().into_iter().collect();
     record.sender = senders.first().cloned();
-    record.on_behalf_of = first(pieces, |piece| piece.evidence.on_behalf_of.clone());
-    (record.from, record.subject) = originals.told(pieces);
-    record.flags = flags(id, pieces, reused, has_envelope, senders.len() > 1, &recipients, &originals);
+    record.on_behalf_of = first(entries, |evidence| evidence.on_behalf_of.clone());
+    (record.from, record.subject) = originals.told(entries);
+    record.flags = flags(id, entries, reused, has_envelope, senders.len() > 1, &recipients, &originals);
     record.recipients = recipients;
     record.unresolved = unresolved(&groups);
     record.groups = groups.0.into_values().map(group).collect();
     record.journals = journals.into_iter().map(|address| journal(address)).collect();
-    record.evidence = pieces.iter().map(|piece| entry(piece, names)).collect();
-    record.first_evidence_at = pieces.iter().map(|piece| piece.seen.at.0).min().unwrap_or_default();
-    record.last_evidence_at = pieces.iter().map(|piece| piece.seen.at.0).max().unwrap_or_default();
+    record.evidence = entries.iter().map(|entry| recorded(entry.first, names)).collect();
+    record.first_evidence_at = record.evidence.iter().map(|entry| entry.at).min().unwrap_or_default();
+    record.last_evidence_at = record.evidence.iter().map(|entry| entry.at).max().unwrap_or_default();
     let wanted = originals.wanted();
     record.originals = originals.recorded();
-    let notice = closed_notice(pieces, &record.originals);
+    let notice = closed_notice(entries, &record.originals);
     Merge { record, wanted, notice }
 }
 
@@ -208,14 +211,14 @@ pub fn empty_record(id: &RecordRef) -> JournalRecord {
     }
 }
 
-fn first<T>(pieces: &[&Piece], tell: impl Fn(&Piece) -> Option<T>) -> Option<T> {
-    pieces.iter().find_map(|piece| tell(piece))
+fn first<T>(entries: &[Entry], tell: impl Fn(&Evidence) -> Option<T>) -> Option<T> {
+    entries.iter().find_map(|entry| entry.first_told(&tell))
 }
 
 /// The senders told, each once; envelopes outweigh the headers of plain copies.
-fn senders(pieces: &[&Piece], has_envelope: bool) -> Vec<String> {
+fn senders(entries: &[Entry], has_envelope: bool) -> Vec<String> {
     let mut seen = HashSet::new();
-    let telling = pieces.iter().filter(|piece| tells_envelope(piece) == has_envelope);
+    let telling = entries.iter().filter(|entry| entry.tells_envelope() == has_envelope).flat_map(Entry::tellings);
     let told = telling.filter_map(|piece| piece.evidence.sender.clone());
     told.filter(|sender| seen.insert(compare_key(sender))).collect()
 }
@@ -234,7 +237,7 @@ fn journal(address: &str) -> Journal {
     Journal { address: address.to_owned(), rule: None, format: None, ndr_to: None }
 }
 
-fn entry(piece: &Piece, names: &TopicNames) -> EvidenceEntry {
+fn recorded(piece: &Piece, names: &TopicNames) -> EvidenceEntry {
     let Position { input, partition, offset } = piece.seen.position;
     EvidenceEntry {
         kind: piece.evidence.kind,
@@ -273,13 +276,13 @@ struct MergedRecipient {
     evidence: BTreeSet<usize>,
 }
 
-fn recipients(pieces: &[&Piece], groups: &Groups, journals: &BTreeSet<&String>, has_envelope: bool) -> Vec<Recipient> {
+fn recipients(entries: &[Entry], groups: &Groups, journals: &BTreeSet<&String>, has_envelope: bool) -> Vec<Recipient> {
     let journals: HashSet<String> = journals.iter().map(|journal| compare_key(journal)).collect();
     let mut merged: BTreeMap<(AddressKind, String), MergedRecipient> = BTreeMap::new();
-    for (index, piece) in pieces.iter().enumerate() {
-        let tells_envelope = tells_envelope(piece);
+    for (index, entry) in entries.iter().enumerate() {
+        let tells_envelope = entry.tells_envelope();
         let tells_role = tells_envelope || !has_envelope;
-        for claim in &piece.evidence.recipients {
+        for claim in entry.recipients() {
             let key = claim.address.compare_key();
             if groups.get(&key).is_some_and(|group| group.expanded) {
                 continue;
@@ -343,52 +346,47 @@ fn whole_paths(paths: BTreeMap<Vec<(How, String)>, Vec<Hop>>) -> Vec<Vec<Hop>> {
 }
 
 /// The distinct originals, the primary one first.
-struct Originals(Vec<MergedOriginal>);
+struct Originals<'a>(Vec<MergedOriginal<'a>>);
 
-struct MergedOriginal {
-    sha256: Digest,
-    size: i64,
+struct MergedOriginal<'a> {
     role: OriginalRole,
     /// Where the bytes are: the lowest position that has them.
-    at: (Position, Place),
-    /// Which piece and which of its originals tells From and Subject.
-    told_by: (usize, usize),
+    at: (Position, &'a Place),
+    /// What is known of it: from the best that has it, so that what only names it does not hide what its bytes say.
+    told: &'a Original,
 }
 
-impl Originals {
-    fn of(pieces: &[&Piece]) -> Originals {
-        // Decrypted only if nobody sent the same bytes as the original itself; reports before events before copies;
-        // then the smallest hash: an order of the data, not of arrival.
-        type Rank = (bool, bool, bool, Kind);
+/// Decrypted only if nobody sent the same bytes as the original itself; reports before events before copies; then the
+/// smallest hash: an order of the data, not of arrival.
+type Rank = (bool, bool, bool, Kind);
+
+impl<'a> Originals<'a> {
+    fn of(entries: &[Entry<'a>]) -> Originals<'a> {
         let mut merged: BTreeMap<Digest, (Rank, MergedOriginal)> = BTreeMap::new();
-        for (index, piece) in pieces.iter().enumerate() {
-            for (number, original) in piece.evidence.originals.iter().enumerate() {
+        for entry in entries {
+            for (position, original) in entry.originals() {
                 let elsewhere = original.place.how == PlaceKind::Elsewhere;
-                let rank = (original.decrypted, elsewhere, original.guard.is_none(), piece.evidence.kind);
-                let at = (piece.seen.position, original.place.clone());
-                let this = || MergedOriginal {
-                    sha256: original.sha256,
-                    size: original.size,
-                    role: OriginalRole::Variant,
-                    at: at.clone(),
-                    told_by: (index, number),
-                };
-                let (best, known) = merged.entry(original.sha256).or_insert_with(|| (rank, this()));
+                let rank = (original.decrypted, elsewhere, original.guard.is_none(), entry.kind());
+                let at = (position, &original.place);
+                let this = || (rank, MergedOriginal { role: OriginalRole::Variant, at, told: original });
+                let (best, known) = merged.entry(original.sha256).or_insert_with(this);
                 let better_place = (elsewhere, &at) < (known.at.1.how == PlaceKind::Elsewhere, &known.at);
                 if better_place {
                     known.at = at;
                 }
-                *best = rank.min(*best);
+                if rank < *best {
+                    (*best, known.told) = (rank, original);
+                }
             }
         }
         let mut ranked: Vec<(Rank, MergedOriginal)> = merged.into_values().collect();
-        ranked.sort_by_key(|(rank, original)| (*rank, original.sha256));
+        ranked.sort_by_key(|(rank, original)| (*rank, original.told.sha256));
         let role = |index: usize, decrypted: bool| match (decrypted, index) {
             (true, _) => OriginalRole::Decrypted,
             (false, 0) => OriginalRole::Primary,
             (false, _) => OriginalRole::Variant,
         };
-        let with_role = |(index, ((decrypted, ..), original)): (usize, (Rank, MergedOriginal))| MergedOriginal {
+        let with_role = |(index, ((decrypted, ..), original)): (usize, (Rank, MergedOriginal<'a>))| MergedOriginal {
             role: role(index, decrypted),
             ..original
         };
@@ -396,14 +394,11 @@ impl Originals {
     }
 
     /// The original's own From and Subject; without one, the Subject that the envelope tells.
-    fn told(&self, pieces: &[&Piece]) -> (Vec<String>, Option<String>) {
-        let told = self.0.first().map(|original| {
-            let (piece, number) = original.told_by;
-            &pieces[piece].evidence.originals[number]
-        });
+    fn told(&self, entries: &[Entry]) -> (Vec<String>, Option<String>) {
+        let told = self.0.first().map(|original| original.told);
         let from = told.map(|original| original.from.clone()).unwrap_or_default();
         let subject = told.and_then(|original| original.subject.clone());
-        (from, subject.or_else(|| first(pieces, |piece| piece.evidence.subject.clone())))
+        (from, subject.or_else(|| first(entries, |evidence| evidence.subject.clone())))
     }
 
     fn wanted(&self) -> Vec<WantedOriginal> {
@@ -412,19 +407,20 @@ impl Originals {
             index,
             position: original.at.0,
             place: original.at.1.clone(),
-            sha256: original.sha256,
-            size: original.size,
+            sha256: original.told.sha256,
+            size: original.told.size,
+            as_it_is: original.role == OriginalRole::Primary && original.told.guard.is_some(),
         });
         wanted.collect()
     }
 
     fn recorded(self) -> Vec<RecordedOriginal> {
         let record = |original: MergedOriginal| RecordedOriginal {
-            sha256: original.sha256,
-            size: original.size,
+            sha256: original.told.sha256,
+            size: original.told.size,
             role: original.role,
             content: None,
-            reference: original.at.1.uri,
+            reference: original.at.1.uri.clone(),
         };
         self.0.into_iter().map(record).collect()
     }
@@ -432,14 +428,14 @@ impl Originals {
 
 fn flags(
     id: &RecordRef,
-    pieces: &[&Piece],
+    entries: &[Entry],
     reused: bool,
     has_envelope: bool,
     senders_conflict: bool,
     recipients: &[Recipient],
     originals: &Originals,
 ) -> Vec<Flag> {
-    let mut flags: BTreeSet<Flag> = pieces.iter().flat_map(|piece| piece.evidence.flags.iter().copied()).collect();
+    let mut flags: BTreeSet<Flag> = entries.iter().flat_map(Entry::flags).collect();
     let decrypted = |original: &MergedOriginal| original.role == OriginalRole::Decrypted;
     let found = [
         (Flag::Ambiguous, matches!(id.tag, Tag::Ambiguous(_))),
@@ -457,15 +453,18 @@ fn flags(
 }
 
 /// The notice of the lowest id that tells of a failed or late delivery: copies of one notice say the same.
-fn closed_notice(pieces: &[&Piece], originals: &[RecordedOriginal]) -> Option<ClosedNotice> {
-    pieces.iter().find_map(|piece| {
-        let notice = piece.evidence.notice.as_ref().filter(|notice| tells_non_delivery(notice, piece.evidence.form))?;
-        let own = piece.evidence.originals.first()?.sha256;
+fn closed_notice(entries: &[Entry], originals: &[RecordedOriginal]) -> Option<ClosedNotice> {
+    entries.iter().find_map(|entry| {
+        let told = |evidence: &Evidence| {
+            let notice = evidence.notice.as_ref().filter(|notice| tells_non_delivery(notice, evidence.form))?;
+            Some((notice.clone(), evidence.originals.first()?.sha256))
+        };
+        let (notice, own) = entry.first_told(told)?;
         Some(ClosedNotice {
-            position: piece.seen.position,
-            id: piece.evidence.id,
-            at: piece.seen.at.0,
-            notice: notice.clone(),
+            position: entry.first.seen.position,
+            id: entry.first.evidence.id,
+            at: entry.first.seen.at.0,
+            notice,
             original: originals.iter().position(|original| original.sha256 == own),
         })
     })

@@ -7,6 +7,7 @@
 mod completion;
 mod draft;
 pub mod effect;
+mod entry;
 mod identity;
 mod merge;
 pub mod stored;
@@ -27,9 +28,8 @@ use crate::{
     arrival::Timestamp,
     avro,
     evidence::{Evidence, Flag},
-    limits,
     mail::{Digest, Guard, Key},
-    record::{ClosedBecause, JournalRecord},
+    record::{ArchiveFormat, ClosedBecause, JournalRecord, ValueBytesMax, size},
 };
 
 /// The closing settings (contract §4.3): settle ≤ quiet ≤ patience ≤ remember.
@@ -62,11 +62,11 @@ pub struct Rules {
     pub timing: Timing,
     /// What records say of where their evidence lies.
     pub topic_names: TopicNames,
-    /// The largest archive value, bytes: what does not fit goes by reference. None: no bound.
-    pub archive_bytes_max: Option<usize>,
-    /// Every revision carries its originals, not only the first that has them: a journal report without its original
-    /// is of no use to an archive.
-    pub carry_again: bool,
+    /// The largest values: originals that do not fit go by reference, lists that do not are cut.
+    pub value_bytes_max: ValueBytesMax,
+    /// As journal reports every revision carries its originals, not only the first that has them: a report without its
+    /// original is of no use to an archive.
+    pub archive_format: ArchiveFormat,
 }
 
 /// What became of a piece of evidence.
@@ -183,7 +183,7 @@ impl Messages {
 fn event_digest(piece: &Piece) -> Option<Digest> {
     let (server, event) = piece.event_name()?;
     let key = piece.evidence.key.as_str();
-    Some(Digest::of_joined(&[key.as_bytes(), server.to_lowercase().as_bytes(), event.as_bytes()]))
+    Some(Digest::of_joined(&[key.as_bytes(), server.as_bytes(), event.as_bytes()]))
 }
 
 impl Correlator {
@@ -396,10 +396,10 @@ impl Correlator {
     fn look(&mut self, record: &RecordRef, now: Timestamp, budget: &mut Budget) {
         let timing = self.rules.timing;
         let draft = self.draft(record);
-        let pieces = merge::in_order(draft.pieces());
-        let because = match pieces.is_empty() {
+        let entries = entry::in_order(draft.pieces());
+        let because = match entries.is_empty() {
             true => ClosedBecause::Evidence,
-            false => completion::judge(&pieces, &merge::Groups::of(&pieces)).because,
+            false => completion::judge(&entries, &merge::Groups::of(&entries)).because,
         };
         let wait = match because {
             ClosedBecause::Evidence => return self.close(record, now, budget),
@@ -483,11 +483,11 @@ fn draft_of<'a>(keys: &'a mut HashMap<Key, Messages>, record: &RecordRef) -> &'a
 
 /// The next revision of a draft, unless it would say what the last one said.
 fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) -> Option<Complete> {
-    let pieces = merge::in_order(draft.pieces());
-    let (mut record, wanted, notice) = if pieces.is_empty() {
+    let entries = entry::in_order(draft.pieces());
+    let (mut record, wanted, notice) = if entries.is_empty() {
         (superseded(id, draft), Vec::new(), None)
     } else {
-        let merge::Merge { record, wanted, notice } = merge::merge(id, &pieces, draft.reused, &rules.topic_names);
+        let merge::Merge { record, wanted, notice } = merge::merge(id, &entries, draft.reused, &rules.topic_names);
         (record, wanted, notice)
     };
     let datum = avro::encode_datum(&record);
@@ -500,9 +500,9 @@ fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) ->
     }
     published.revision += 1;
     published.digest = digest;
-    let wanted = carry(&mut record, wanted, &mut published, rules, limits::archive_bytes_beside_originals(datum.len()));
     record.revision = published.revision;
     record.closed_at = now.0;
+    let wanted = carry(&mut record, wanted, &mut published, rules);
     let non_delivery = notice.filter(|_| published.revision == 1);
     draft.published = Some(published);
     Some(Complete { record, wanted, non_delivery })
@@ -518,44 +518,65 @@ fn superseded(id: &RecordRef, draft: &Draft) -> JournalRecord {
 }
 
 /// Decides for each original how this revision gives it: its bytes, the earlier revision that carried it, or, where it
-/// does not fit the topic, the place where it arrived. Returns those whose bytes are wanted.
+/// does not fit the topic, the place where it arrived; and cuts a record that does not fit without any. Returns those
+/// whose bytes are wanted.
 fn carry(
     record: &mut JournalRecord,
     wanted: Vec<WantedOriginal>,
     published: &mut Published,
     rules: &Rules,
-    record_bytes: usize,
 ) -> Vec<WantedOriginal> {
-    let mut room = rules.archive_bytes_max.map(|max| max.saturating_sub(record_bytes));
-    let mut by_reference = false;
-    let mut fitting = Vec::new();
     let before = published.carried.clone();
     let carried: HashMap<Digest, &Carried> = before.iter().map(|carried| (carried.sha256, carried)).collect();
+    let again = rules.archive_format == ArchiveFormat::Report;
+    let mut by_reference = record.flags.contains(&Flag::OriginalByReference);
+    let mut waiting = Vec::new();
     for original in wanted {
-        let earlier = carried.get(&original.sha256);
-        if let Some(carried) = earlier.filter(|carried| !rules.carry_again || carried.reference.is_some()) {
-            by_reference |= carried.reference.is_some();
-            let revision = || format!("revision:{}", carried.revision);
-            record.originals[original.index].reference = Some(carried.reference.clone().unwrap_or_else(revision));
-            continue;
-        }
-        let size = usize::try_from(original.size).unwrap_or(usize::MAX);
-        let fits = room.is_none_or(|room| size <= room);
-        let reference = (!fits).then(|| rules.topic_names.reference(original.position));
+        let earlier = carried.get(&original.sha256).filter(|carried| !again || carried.reference.is_some());
+        let reference = match earlier {
+            Some(Carried { reference: Some(reference), .. }) => reference.clone(),
+            Some(Carried { revision, .. }) => format!("revision:{revision}"),
+            None => rules.topic_names.reference(original.position),
+        };
+        record.originals[original.index].reference = Some(reference);
+        by_reference |= earlier.is_some_and(|carried| carried.reference.is_some());
         if earlier.is_none() {
-            let (sha256, revision) = (original.sha256, published.revision);
-            published.carried.push(Carried { sha256, revision, reference: reference.clone() });
-        }
-        if fits {
-            room = room.map(|room| room - size);
-            fitting.push(original);
-        } else {
-            by_reference = true;
-            record.originals[original.index].reference = reference;
+            waiting.push(original);
         }
     }
-    if by_reference && let Err(place) = record.flags.binary_search(&Flag::OriginalByReference) {
+    let fitting = take_fitting(record, &waiting, rules);
+    by_reference |= fitting.len() < waiting.len();
+    if !by_reference {
+        record.flags.retain(|flag| *flag != Flag::OriginalByReference);
+    }
+    for original in waiting.iter().filter(|original| !carried.contains_key(&original.sha256)) {
+        let reference = record.originals.get(original.index).and_then(|recorded| recorded.reference.clone());
+        published.carried.push(Carried { sha256: original.sha256, revision: published.revision, reference });
+    }
+    fitting
+}
+
+/// Those whose bytes fit beside the record, which is flagged, cut and referring as if none did.
+fn take_fitting(record: &mut JournalRecord, waiting: &[WantedOriginal], rules: &Rules) -> Vec<WantedOriginal> {
+    if let Err(place) = record.flags.binary_search(&Flag::OriginalByReference) {
         record.flags.insert(place, Flag::OriginalByReference);
+    }
+    let format = rules.archive_format;
+    let mut room = usize::MAX;
+    if let Some(bytes_max) = rules.value_bytes_max.archive {
+        size::fit_record(record, bytes_max, format);
+        room = bytes_max.saturating_sub(size::archive_bytes_at_most(record, format));
+    }
+    let mut fitting = Vec::new();
+    for original in waiting {
+        let Some(recorded) = record.originals.get_mut(original.index) else { continue };
+        let content_bytes = usize::try_from(original.size).unwrap_or(usize::MAX);
+        let bytes = size::original_bytes_at_most(content_bytes, original.as_it_is, format);
+        if let Some(left) = room.checked_sub(bytes) {
+            room = left;
+            recorded.reference = None;
+            fitting.push(original.clone());
+        }
     }
     fitting
 }

@@ -72,13 +72,18 @@ impl Piece {
     }
 
     /// What makes two envelope events one: the server's name and its own id of the event.
-    pub fn event_name(&self) -> Option<(&str, &str)> {
+    pub fn event_name(&self) -> Option<(String, &str)> {
         let evidence = &self.evidence;
         match (evidence.kind, &evidence.server, &evidence.report_id) {
-            (Kind::EnvelopeEvent, Some(server), Some(event)) => Some((server, event)),
+            (Kind::EnvelopeEvent, Some(server), Some(event)) => Some((server_key(server), event)),
             _ => None,
         }
     }
+}
+
+/// A server is compared without regard to case and to the dot that may close a domain name.
+pub fn server_key(server: &str) -> String {
+    server.trim_end_matches('.').to_lowercase()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Evidence, Flag, Form, GroupClaim, Hop, Kind, Original, Place, RecipientClaim, RecipientKind, Rejection, Role,
+    bounds,
     mail::{message_id_of, network_message_id_of, normal_guid},
     original::examine_read,
     protection::{is_encrypted, is_tnef},
@@ -206,7 +207,7 @@ impl EnvelopeEvent {
         let original = carried.as_ref().map(Carried::examine).or_else(|| self.original_elsewhere());
         let flags = self.flags(message_id.is_none(), carried.as_ref(), original.as_ref());
         let own_network_id = || carried.as_ref().and_then(|carried| network_message_id_of(&carried.head));
-        Ok(Evidence {
+        let mut evidence = Evidence {
             id,
             kind: Kind::EnvelopeEvent,
             form: Form::EnvelopeEvent,
@@ -229,7 +230,9 @@ impl EnvelopeEvent {
             originals: original.into_iter().collect(),
             notice: carried.as_ref().and_then(|carried| notice_of(carried.bytes, &carried.head)),
             flags,
-        })
+        };
+        bounds::bound(&mut evidence);
+        Ok(evidence)
     }
 
     fn carried(&self) -> Option<Carried<'_>> {

@@ -1,6 +1,7 @@
 //! Bytes → what they say: one arrival becomes one [`Evidence`], or is rejected with a reason a person understands.
 //! Pure. Nothing here knows of other arrivals.
 
+mod bounds;
 pub mod envelope_event;
 mod html;
 mod mail;

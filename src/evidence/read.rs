@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{
-    Evidence, Flag, Form, Kind, Place, PlaceKind, Rejection, envelope_event,
+    Evidence, Flag, Form, Kind, Place, PlaceKind, Rejection, bounds, envelope_event,
     mail::{Mail, first_server, header_recipients, header_sender, message_id_of, network_message_id_of},
     notice, original, protection, report,
 };
@@ -34,6 +34,7 @@ pub fn read_mail(bytes: &[u8]) -> Result<Evidence, Rejection> {
     let mut evidence = understand(id, &mail);
     evidence.flags.sort_unstable();
     evidence.flags.dedup();
+    bounds::bound(&mut evidence);
     Ok(evidence)
 }
 

@@ -241,7 +241,7 @@ fn flags_of(
         (Flag::MessageIdMissing, evidence.message_id.is_none()),
         (Flag::ReportMismatch, other_id || other_subject),
         (Flag::Tnef, tnef),
-        (Flag::Truncated, mail.leaves.truncated || !mail.leaves.closed || mail.head.truncated),
+        (Flag::Truncated, mail.leaves.truncated || !mail.leaves.closed || mail.head.truncated || text.truncated),
     ];
     flags.into_iter().filter(|&(_, is_set)| is_set).map(|(flag, _)| flag).collect()
 }

@@ -28,6 +28,8 @@ pub struct EnvelopeText {
     pub duplicate_field: bool,
     /// Recipients came with `(To)` behind them, as mail clients export them.
     pub exported: bool,
+    /// Redirections were left out: too many, or too long.
+    pub truncated: bool,
 }
 
 impl EnvelopeText {
@@ -83,6 +85,8 @@ enum Open {
 struct Reader {
     read: EnvelopeText,
     open: Open,
+    /// Bytes of hops that the recipients so far hold.
+    path_bytes: usize,
 }
 
 impl Reader {
@@ -171,15 +175,16 @@ impl Reader {
     }
 
     fn add_recipients(&mut self, role: Role, value: &str) {
-        let (value, path) = split_redirections(value);
+        let (value, path) = self.split_redirections(value);
         let (value, told) = split_exported_role(value);
         self.read.exported |= told.is_some();
         for mailbox in mailboxes(value) {
+            let has_room = self.take_room(&path);
             self.read.recipients.push(RecipientClaim {
                 address: mailbox.address,
                 display_name: mailbox.display_name,
                 role: told.unwrap_or(role),
-                path: path.clone(),
+                path: if has_room { path.clone() } else { Vec::new() },
                 what: RecipientKind::Unknown,
                 original: None,
             });
@@ -188,10 +193,42 @@ impl Reader {
 
     /// Further from the recipient than those before it, so it goes outermost.
     fn add_redirection(&mut self, value: &str) {
-        let Some(claim) = self.read.recipients.last_mut() else { return };
-        if let Some(hop) = redirection(value).filter(|_| claim.path.len() < limits::PATH_HOPS_MAX) {
-            claim.path.insert(0, hop);
+        let Some(hop) = redirection(value) else { return };
+        let fits = hop.address.len() <= limits::PATH_HOP_BYTES_MAX && self.take_room(std::slice::from_ref(&hop));
+        match self.read.recipients.last_mut() {
+            Some(claim) if fits && claim.path.len() < limits::PATH_HOPS_MAX => claim.path.insert(0, hop),
+            Some(_) => self.read.truncated = true,
+            None => {}
         }
+    }
+
+    /// Parts a recipient from its `, Expanded: …` and `, Forwarded: …` suffixes. The one nearest the recipient is the
+    /// innermost step; the path is outermost first.
+    fn split_redirections<'a>(&mut self, value: &'a str) -> (&'a str, Vec<Hop>) {
+        let mut value = value.trim_end();
+        let mut path = Vec::new();
+        let quotes_end = end_of_quotes(value);
+        while let Some((at, hop)) = last_redirection(value, quotes_end) {
+            if path.len() < limits::PATH_HOPS_MAX && hop.address.len() <= limits::PATH_HOP_BYTES_MAX {
+                path.push(hop);
+            } else {
+                self.read.truncated = true;
+            }
+            value = value[..at].trim_end();
+        }
+        (value, path)
+    }
+
+    /// Whether the recipients of this text may hold so many more hops.
+    fn take_room(&mut self, path: &[Hop]) -> bool {
+        let bytes: usize = path.iter().map(|hop| 4 + hop.address.len()).sum();
+        let has_room = self.path_bytes + bytes <= limits::REPORT_PATH_BYTES_MAX;
+        if has_room {
+            self.path_bytes += bytes;
+        } else {
+            self.read.truncated = true;
+        }
+        has_room
     }
 }
 
@@ -220,21 +257,6 @@ fn mailboxes(value: &str) -> Vec<Mailbox> {
         return address::parse(value).into_iter().collect();
     }
     address::parse_list(value)
-}
-
-/// Parts a recipient from its `, Expanded: …` and `, Forwarded: …` suffixes. The one nearest the recipient is the
-/// innermost step; the path is outermost first.
-fn split_redirections(value: &str) -> (&str, Vec<Hop>) {
-    let mut value = value.trim_end();
-    let mut path = Vec::new();
-    let quotes_end = end_of_quotes(value);
-    while let Some((at, hop)) = last_redirection(value, quotes_end) {
-        if path.len() < limits::PATH_HOPS_MAX {
-            path.push(hop);
-        }
-        value = value[..at].trim_end();
-    }
-    (value, path)
 }
 
 /// The last separator behind which a redirection begins, and that redirection. A comma within an X.500 name or a list

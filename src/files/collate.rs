@@ -14,7 +14,7 @@ use crate::{
     arrival::{Arrival, Input, Timestamp},
     correlate::{Rules, Timing, TopicNames},
     evidence::Rejection,
-    record::{Disposition, LedgerRow},
+    record::{Disposition, LedgerRow, ValueBytesMax},
     turn::{self, ArchiveFormat, Encoding, Outgoing, Tasks, TurnOutput, TurnRules, publish},
 };
 
@@ -118,12 +118,11 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
         rules: Rules {
             timing: options.timing,
             topic_names,
-            archive_bytes_max: None,
-            carry_again: options.archive_format == ArchiveFormat::Report,
+            value_bytes_max: ValueBytesMax::default(),
+            archive_format: options.archive_format,
         },
         partitions: 1,
         encoding: Encoding::Json,
-        archive_format: options.archive_format,
         recent_bytes_max: RECENT_BYTES_MAX,
     }
 }

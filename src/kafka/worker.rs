@@ -473,12 +473,15 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
         rules: Rules {
             timing: settings.timing,
             topic_names: settings.topics.input_names(),
-            archive_bytes_max: Some(layout.archive_bytes_max),
-            carry_again: settings.archive_format == crate::turn::ArchiveFormat::Report,
+            value_bytes_max: crate::record::ValueBytesMax {
+                archive: Some(layout.archive_bytes_max),
+                activity: Some(layout.archive_bytes_max),
+                ndr: Some(layout.archive_bytes_max),
+            },
+            archive_format: settings.archive_format,
         },
         partitions: layout.partitions,
         encoding: Encoding::Avro,
-        archive_format: settings.archive_format,
         recent_bytes_max: settings.turn.recent_bytes_max,
     }
 }

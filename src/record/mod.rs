@@ -6,12 +6,14 @@ pub mod activity;
 pub mod ledger;
 pub mod non_delivery;
 pub mod report;
+pub mod size;
 
 use serde::{Deserialize, Serialize};
 
 pub use activity::JournalActivity;
 pub use ledger::{Disposition, LedgerRow};
 pub use non_delivery::NonDelivery;
+pub use size::{ArchiveFormat, ValueBytesMax};
 
 pub use crate::evidence::{Flag, Hop, Kind, Role};
 use crate::{

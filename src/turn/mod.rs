@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rayon::prelude::*;
 
+pub use crate::record::ArchiveFormat;
 use publish::Publisher;
 use recent::Recent;
 pub use task::RestoreError;
@@ -80,20 +81,12 @@ pub enum Encoding {
     Json,
 }
 
-/// What the archive carries (`archive.format`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArchiveFormat {
-    Record,
-    Report,
-}
-
 #[derive(Clone, Debug)]
 pub struct TurnRules {
     pub rules: Rules,
     /// N, of all input topics; at least 1.
     pub partitions: i32,
     pub encoding: Encoding,
-    pub archive_format: ArchiveFormat,
     /// Bytes of recent arrivals to keep at hand for records that close soon.
     pub recent_bytes_max: usize,
 }

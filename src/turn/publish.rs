@@ -12,7 +12,7 @@ use crate::{
     correlate::{Complete, DraftKey, StoredDraft, WantedOriginal},
     evidence::{self, Flag, Rejection},
     mail::Digest,
-    record::{self, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status},
+    record::{self, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status, size},
     turn::{ArchiveFormat, Bodies, Encoding, Outgoing, Output, TurnOutput, TurnRules, recent::Recent},
 };
 
@@ -87,8 +87,13 @@ fn build(complete: Complete, held: &HashMap<Position, Held>, rules: &TurnRules) 
         }
     }
     let mut outgoing = vec![archive(&record, rules), activity(&record, rules)];
-    let non_delivery =
-        non_delivery.and_then(|closed| NonDelivery::build(&record, &closed.notice, closed.id, closed.original));
+    let non_delivery = non_delivery.and_then(|closed| {
+        let mut told = NonDelivery::build(&record, &closed.notice, closed.id, closed.original)?;
+        if let Some(bytes_max) = rules.rules.value_bytes_max.ndr {
+            size::fit_non_delivery(&mut told, bytes_max, || rules.rules.topic_names.reference(closed.position));
+        }
+        Some(told)
+    });
     outgoing.extend(non_delivery.map(|non_delivery| {
         let key = non_delivery.message_id.as_deref().unwrap_or(&record.key).to_owned();
         outgoing_value(Output::Ndr, &key, encode(rules.encoding, Schema::NonDelivery, &non_delivery, 0))
@@ -129,7 +134,7 @@ fn archive(record: &JournalRecord, rules: &TurnRules) -> Outgoing {
         record.originals.iter().filter_map(|original| original.content.as_ref().map(|bytes| (original, bytes)));
     let originals: Vec<(Digest, Bytes)> = carried.map(|(original, bytes)| (original.sha256, bytes.clone())).collect();
     let body_bytes = originals.iter().map(|(_, bytes)| bytes.len()).sum();
-    let value = match rules.archive_format {
+    let value = match rules.rules.archive_format {
         ArchiveFormat::Record => encode(rules.encoding, Schema::JournalRecord, record, body_bytes),
         ArchiveFormat::Report => Bytes::from(record::report::build_with_what_is_here(record)),
     };
@@ -137,7 +142,10 @@ fn archive(record: &JournalRecord, rules: &TurnRules) -> Outgoing {
 }
 
 fn activity(record: &JournalRecord, rules: &TurnRules) -> Outgoing {
-    let activity = JournalActivity::of(record);
+    let mut activity = JournalActivity::of(record);
+    if let Some(bytes_max) = rules.rules.value_bytes_max.activity {
+        size::fit_activity(&mut activity, bytes_max);
+    }
     outgoing_value(Output::Activity, &record.key, encode(rules.encoding, Schema::JournalActivity, &activity, 0))
 }
 

@@ -9,8 +9,8 @@ use mailjournal::{
         Budget, Complete, Correlator, DraftKey, Effect, Merged, Piece, Rules, StoredDraft, Timing, TopicNames,
     },
     evidence::{How, Kind, RecipientKind, Role},
-    mail::Guard,
-    record::{ClosedBecause, Flag, JournalRecord, Status},
+    mail::{Digest, Guard},
+    record::{ArchiveFormat, ClosedBecause, Flag, JournalRecord, Status, ValueBytesMax},
 };
 use proptest::{prelude::*, sample::select};
 
@@ -25,7 +25,12 @@ pub fn rules() -> Rules {
         envelopes: "journal.envelopes".into(),
         strays: "journal.strays".into(),
     };
-    Rules { timing: Timing::default(), topic_names, archive_bytes_max: None, carry_again: false }
+    Rules {
+        timing: Timing::default(),
+        topic_names,
+        value_bytes_max: ValueBytesMax::default(),
+        archive_format: ArchiveFormat::Record,
+    }
 }
 
 /// A correlator with its changelog, so that it can be killed and restored.
@@ -185,7 +190,7 @@ pub fn piece() -> impl Strategy<Value = Piece> {
                 evidence.originals.push(original(guard, body, &format!("{guard:?} {body} {}", name % 3)));
             }
             if kind == Kind::EnvelopeEvent {
-                evidence.server = Some("ex1.example".into());
+                evidence.server = Some(if name % 2 == 0 { "ex1.example" } else { "EX1.example." }.into());
                 evidence.report_id = event_id.map(str::to_owned);
                 evidence.journaled_to = promises.then(|| "journal@one.example".to_owned()).into_iter().collect();
                 evidence.groups = expanded.then(|| group("list@x.example", true, Some(2))).into_iter().collect();
@@ -200,10 +205,24 @@ pub fn piece() -> impl Strategy<Value = Piece> {
     )
 }
 
-/// Some pieces, some of them again at other positions, in some order, with things happening between.
+/// The piece as another telling of one event, if it is an event: whatever it says, it says of the same.
+fn retold(piece: &Piece) -> Piece {
+    let mut piece = piece.clone();
+    if piece.evidence.kind == Kind::EnvelopeEvent {
+        let evidence = std::sync::Arc::make_mut(&mut piece.evidence);
+        evidence.report_id = Some("e1".to_owned());
+        evidence.id = Digest::of_joined(&[b"retold", &evidence.id.0]);
+    }
+    piece
+}
+
+/// Some pieces, some of them again at other positions, some events told again with other content, in some order, with
+/// things happening between.
 fn history() -> impl Strategy<Value = (Vec<Piece>, Vec<Piece>, Vec<Between>)> {
     let copies = prop::collection::vec((any::<prop::sample::Index>(), 0..2000i64, 0..40i64), 0..4);
-    (prop::collection::vec(piece(), 1..9), copies).prop_flat_map(|(mut pieces, copies)| {
+    let retellings = prop::collection::vec(piece(), 0..4);
+    (prop::collection::vec(piece(), 1..9), copies, retellings).prop_flat_map(|(mut pieces, copies, retellings)| {
+        pieces.extend(retellings.iter().map(retold));
         for (index, second, offset) in copies {
             let piece = index.get(&pieces).clone();
             pieces.push(seen((*piece.evidence).clone(), second, offset));
@@ -408,21 +427,35 @@ mod model {
         records.into_iter().map(|(id, pieces)| (id.clone(), record(&id, pieces, reused))).collect()
     }
 
-    fn record(id: &str, mut pieces: Vec<Piece>, reused: bool) -> Record {
-        // An event told twice is one: the telling of the lowest id.
-        let ids: Vec<_> = pieces
-            .iter()
-            .map(|piece| (piece.evidence.id, piece.evidence.report_id.clone(), piece.evidence.kind))
-            .collect();
+    fn is_same_event(one: &Piece, other: &Piece) -> bool {
+        let is_event = |piece: &Piece| piece.evidence.kind == Kind::EnvelopeEvent && piece.evidence.report_id.is_some();
+        is_event(one) && is_event(other) && one.evidence.report_id == other.evidence.report_id
+    }
+
+    /// Leaves the telling of the lowest id of each event, with what all tellings say.
+    fn unite(pieces: &mut Vec<Piece>) {
+        pieces.sort_by_key(|piece| piece.evidence.id);
+        let all = pieces.clone();
         pieces.retain(|piece| {
-            let twin = |(other, event, kind): &(mailjournal::mail::Digest, Option<String>, Kind)| {
-                *kind == Kind::EnvelopeEvent
-                    && event.is_some()
-                    && *event == piece.evidence.report_id
-                    && *other < piece.evidence.id
-            };
-            piece.evidence.kind != Kind::EnvelopeEvent || !ids.iter().any(twin)
+            !all.iter().any(|other| is_same_event(piece, other) && other.evidence.id < piece.evidence.id)
         });
+        for piece in pieces {
+            for other in &all {
+                if is_same_event(piece, other) && other.evidence.id != piece.evidence.id {
+                    let told = std::sync::Arc::make_mut(&mut piece.evidence);
+                    told.recipients.extend(other.evidence.recipients.clone());
+                    told.groups.extend(other.evidence.groups.clone());
+                    told.journaled_to.extend(other.evidence.journaled_to.clone());
+                    told.originals.extend(other.evidence.originals.clone());
+                    piece.journals.extend(other.journals.clone());
+                }
+            }
+        }
+    }
+
+    fn record(id: &str, mut pieces: Vec<Piece>, reused: bool) -> Record {
+        // An event told twice is one: what any telling says, under the lowest id.
+        unite(&mut pieces);
         let is_envelope = |piece: &Piece| matches!(piece.evidence.kind, Kind::Report | Kind::EnvelopeEvent);
         let has_envelope = pieces.iter().any(is_envelope);
         let journals: BTreeSet<String> = pieces.iter().flat_map(|piece| piece.journals.clone()).collect();
@@ -448,8 +481,9 @@ mod model {
             }
             for claim in &evidence.groups {
                 groups.insert(claim.address.to_lowercase(), true);
-                if !evidence.recipients.is_empty() {
-                    told.insert(claim.address.to_lowercase());
+                let list = claim.address.to_lowercase();
+                if evidence.recipients.iter().any(|claim| claim.address.text.to_lowercase() != list) {
+                    told.insert(list);
                 }
             }
         }

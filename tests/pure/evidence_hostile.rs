@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mailjournal::{
     arrival::Format,
-    evidence::{Flag, Kind, original_bytes, read_mail},
+    evidence::{EnvelopeEvent, Evidence, Flag, Kind, original_bytes, read_mail},
+    limits,
+    mail::Digest,
 };
 
 use crate::evidence_forms::{fixtures, with_line_ends};
@@ -188,4 +190,56 @@ fn cost_is_linear_in_the_bytes() {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
+}
+
+/// Bytes of Avro that the evidence takes in the changelog.
+fn kept(evidence: &Evidence) -> usize {
+    mailjournal::avro::encode_datum(evidence).len()
+}
+
+/// A line gives each of its recipients the hops behind it: 200 KB once became 176 MB.
+#[test]
+fn a_small_report_does_not_become_much_evidence() {
+    let hops = ", Expanded: list@contoso.example".repeat(16);
+    let long = format!(", Expanded: {}@contoso.example", "l".repeat(100_000));
+    for hops in [hops, long] {
+        let bytes = report(&format!("To: {}{hops}\n", "a@b,".repeat(20_000)), "");
+        let evidence = read_mail(&bytes).expect("a mail");
+        assert_eq!(evidence.recipients.len(), 20_000);
+        assert!(kept(&evidence) < limits::REPORT_PATH_BYTES_MAX + 20 * 20_000, "{} bytes", kept(&evidence));
+        assert!(evidence.flags.contains(&Flag::Truncated));
+    }
+}
+
+#[test]
+fn a_million_recipients_are_kept_and_what_does_not_fit_a_changelog_entry_is_flagged() {
+    let event = |count: usize, pad: usize| {
+        let recipients: Vec<String> = (0..count)
+            .map(|number| format!("{{\"address\": \"{}@contoso.example\"}}", format!("{number:0>10}").repeat(pad / 10)))
+            .collect();
+        let line = format!(
+            "{{\"server\": \"ex1\", \"stage\": \"SENT\", \"at\": 0, \"message_id\": \"<a@b>\", \"recipients\": [{}]}}",
+            recipients.join(",")
+        );
+        EnvelopeEvent::from_json(line.as_bytes())
+            .expect("an event")
+            .to_evidence(Digest::of(b"event"))
+            .expect("evidence")
+    };
+    let million = event(1_000_000, 10);
+    assert_eq!((million.recipients.len(), million.flags.contains(&Flag::Truncated)), (1_000_000, false));
+    assert!(kept(&million) < limits::EVIDENCE_BYTES_MAX);
+    let wide = event(60, 1_000_000);
+    assert!(wide.recipients.len() > 40 && wide.recipients.len() < 60 && wide.flags.contains(&Flag::Truncated));
+    assert!(kept(&wide) <= limits::EVIDENCE_BYTES_MAX);
+}
+
+#[test]
+fn long_names_do_not_become_evidence() {
+    let name = "n".repeat(200_000);
+    let bytes = report(&format!("To: \"{name}\" <a@contoso.example>\nOn-Behalf-Of: {name}@contoso.example\n"), "");
+    let evidence = read_mail(&bytes).expect("a mail");
+    assert_eq!(evidence.recipients[0].address.text, "a@contoso.example");
+    assert_eq!(evidence.on_behalf_of, None);
+    assert!(evidence.flags.contains(&Flag::Truncated) && kept(&evidence) < 8_000);
 }

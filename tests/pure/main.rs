@@ -21,6 +21,8 @@ mod growth;
 mod house;
 mod merged_report;
 mod record;
+mod record_size;
+mod retold_events;
 mod sample;
 mod samples;
 mod settings;

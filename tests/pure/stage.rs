@@ -7,7 +7,7 @@ use mailjournal::{
     arrival::{Arrival, Format, Input, Position, Timestamp},
     correlate::{Rules, Timing, TopicNames},
     evidence::envelope_event::EnvelopeEvent,
-    record::{ClosedBecause, JournalRecord, Status},
+    record::{ClosedBecause, JournalRecord, Status, ValueBytesMax},
     sample::{Incoming, JOURNAL, What, report::ReportMail},
     turn::{ArchiveFormat, Bodies, Encoding, Output, Progress, Tasks, TurnRules},
 };
@@ -54,10 +54,14 @@ impl Stage {
             strays: "journal.strays".into(),
         };
         let mut tasks = Tasks::new(TurnRules {
-            rules: Rules { timing: Timing::default(), topic_names, archive_bytes_max: None, carry_again: false },
+            rules: Rules {
+                timing: Timing::default(),
+                topic_names,
+                value_bytes_max: ValueBytesMax::default(),
+                archive_format: ArchiveFormat::Record,
+            },
             partitions,
             encoding: Encoding::Json,
-            archive_format: ArchiveFormat::Record,
             recent_bytes_max: 1 << 20,
         });
         for partition in 0..partitions {

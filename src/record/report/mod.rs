@@ -27,11 +27,12 @@ use bytes::Bytes;
 use mail_builder::{headers::date::Date, mime::MimePart};
 use memchr::memmem;
 
-use super::{JournalRecord, OriginalRole, RecordedOriginal};
+use super::{JournalRecord, OriginalRole, Recipient, RecordedOriginal};
 use crate::{
     avro::{self, Schema},
+    limits,
     mail::{
-        Digest,
+        Digest, Guard,
         headers::Head,
         parts::{ContentType, leaves},
     },
@@ -82,6 +83,38 @@ pub fn build_with_what_is_here(record: &JournalRecord) -> Vec<u8> {
     }
     write_delimiter(&mut out, &boundary, "--\r\n");
     out
+}
+
+/// Bytes that a report takes at most beside its record in base64 and its attachments.
+pub fn bytes_beside_record_at_most(record: &JournalRecord) -> usize {
+    // A word of an encoded field takes at most three characters a byte and its frame; a plain one is folded.
+    let field = |bytes: usize| 5 * bytes.min(limits::REPORT_HEADER_BYTES_MAX) + 256;
+    // From, To, Subject and the parent's id stand in at most one such field each, whoever they are copied from.
+    let subject = record.subject.as_deref().map_or(0, |subject| field(subject.len()));
+    let copied = 4 * (limits::REPORT_HEADER_BYTES_MAX + limits::REPORT_HEADER_BYTES_MAX / 16);
+    let references: usize = record.originals.iter().map(reference_bytes_at_most).sum();
+    let flags = 32 * record.flags.len();
+    let fixed = 4 * limits::REPORT_PART_BYTES + copied + flags;
+    fixed + subject + field(record.record_id.len()) + references + text_bytes_at_most(&text::envelope(record))
+}
+
+/// Bytes of the field that says where an original is which the report does not carry.
+pub fn reference_bytes_at_most(original: &RecordedOriginal) -> usize {
+    let reference = original.reference.as_deref().map_or(0, str::len);
+    5 * (reference + 80).min(limits::REPORT_HEADER_BYTES_MAX) + 256
+}
+
+/// Bytes that the lines of one recipient add to the text part at most, whatever the other lines are.
+pub fn recipient_text_bytes_at_most(recipient: &Recipient) -> usize {
+    QUOTED_BYTES_MAX * text::lines_of(recipient).len()
+}
+
+/// Three characters a byte in quoted-printable, and the soft ends of its lines.
+const QUOTED_BYTES_MAX: usize = 4;
+
+/// Quoted-printable or base64, where the text is not plain.
+fn text_bytes_at_most(text: &str) -> usize {
+    if is_seven_bit(text) { text.len() } else { QUOTED_BYTES_MAX * text.len() }
 }
 
 /// Reads the record back from a report that [`build`] made. None if it is none, or if its preamble was lost on the way:
@@ -192,14 +225,19 @@ fn read_preamble(preamble: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn write_text(out: &mut Vec<u8>, text: String) {
-    if text.is_ascii() && text.lines().all(|line| line.len() <= header::LINE_BYTES_MAX) {
+    if is_seven_bit(&text) {
         out.extend_from_slice(
             b"Content-Type: text/plain; charset=\"us-ascii\"\r\nContent-Transfer-Encoding: 7bit\r\n\r\n",
         );
         out.extend_from_slice(text.as_bytes());
     } else {
-        MimePart::new("text/plain; charset=\"utf-8\"", text).write_part(out);
+        // The builder adds the charset.
+        MimePart::new("text/plain", text).write_part(out);
     }
+}
+
+fn is_seven_bit(text: &str) -> bool {
+    text.is_ascii() && text.lines().all(|line| line.len() <= header::LINE_BYTES_MAX)
 }
 
 /// An original whose bytes are here, and how it is attached.
@@ -240,9 +278,11 @@ fn attachments(record: &JournalRecord) -> Vec<Attachment<'_>> {
     attachments
 }
 
-/// What is no mail (managed-folder journaling attaches TNEF, exports attach `.msg`) keeps its type.
+/// What is no mail (managed-folder journaling attaches TNEF, exports attach `.msg`) keeps its type. What has a guard is
+/// a mail whatever its first bytes: the correlator counts on it where it asks whether the report will fit its topic.
 fn form_of_original(content: &[u8]) -> (Form, Cow<'static, str>) {
     match content {
+        _ if Guard::of_head(&Head::read(content)).is_some() => (Form::Mail, "".into()),
         [0x78, 0x9F, 0x3E, 0x22, ..] => (Form::Opaque("application/ms-tnef"), "winmail.dat".into()),
         [0xD0, 0xCF, 0x11, 0xE0, ..] => (Form::Opaque("application/vnd.ms-outlook"), "original.msg".into()),
         _ => (Form::Mail, "".into()),

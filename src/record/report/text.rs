@@ -36,6 +36,13 @@ pub fn status(status: Status) -> &'static str {
     }
 }
 
+/// The lines of one recipient.
+pub fn lines_of(recipient: &Recipient) -> String {
+    let mut text = String::new();
+    recipient_lines(&mut text, recipient);
+    text
+}
+
 /// A path each in the role that counts, then the first path in each further role that was claimed.
 fn recipient_lines(text: &mut String, recipient: &Recipient) {
     let first = recipient.paths.first().map_or(&[][..], Vec::as_slice);

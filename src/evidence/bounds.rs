@@ -1,0 +1,101 @@
+//! How much one arrival may claim: what its evidence holds must fit one entry of the changelog, and a few bytes of an
+//! arrival must not become many of evidence. What is left out is flagged.
+
+use super::{Evidence, Flag, GroupClaim, Notice, RecipientClaim, RecipientStatus};
+use crate::limits;
+
+/// Leaves out what is beyond the bounds; the last of a list goes first.
+pub(super) fn bound(evidence: &mut Evidence) {
+    let mut cut = bound_texts(evidence);
+    for claim in &mut evidence.recipients {
+        cut |= bound_claim(claim);
+    }
+    let mut room = limits::EVIDENCE_BYTES_MAX;
+    for original in &mut evidence.originals {
+        cut |= keep_fitting(&mut original.from, &mut room, |address| 4 + address.len());
+    }
+    if let Some(notice) = &mut evidence.notice {
+        cut |= keep_fitting(&mut notice.statuses, &mut room, status_bytes);
+    }
+    cut |= keep_fitting(&mut evidence.groups, &mut room, |group: &GroupClaim| 16 + group.address.len());
+    cut |= keep_fitting(&mut evidence.journaled_to, &mut room, |address| 4 + address.len());
+    cut |= keep_fitting(&mut evidence.recipients, &mut room, RecipientClaim::datum_bytes_at_most);
+    if cut && let Err(place) = evidence.flags.binary_search(&Flag::Truncated) {
+        evidence.flags.insert(place, Flag::Truncated);
+    }
+}
+
+impl RecipientClaim {
+    /// Bytes that the claim takes as Avro, at most.
+    pub fn datum_bytes_at_most(&self) -> usize {
+        let option = |text: &Option<String>| text.as_ref().map_or(0, |text| 4 + text.len());
+        let path: usize = self.path.iter().map(|hop| 6 + hop.address.len()).sum();
+        12 + self.address.text.len() + option(&self.display_name) + path + option(&self.original)
+    }
+}
+
+fn status_bytes(status: &RecipientStatus) -> usize {
+    status_texts(status).map(|text| 5 + text.len()).sum::<usize>() + 5
+}
+
+fn status_texts(status: &RecipientStatus) -> impl Iterator<Item = &String> {
+    let RecipientStatus { final_recipient, original_recipient, action, status, diagnostic } = status;
+    [final_recipient, original_recipient, action, status, diagnostic].into_iter().flatten()
+}
+
+fn keep_fitting<T>(list: &mut Vec<T>, room: &mut usize, bytes: impl Fn(&T) -> usize) -> bool {
+    let fitting = list.iter().take_while(|one| room.checked_sub(bytes(one)).inspect(|left| *room = *left).is_some());
+    let count = fitting.count();
+    let cut = count < list.len();
+    list.truncate(count);
+    cut
+}
+
+/// A subject is cut; what names something is left out whole, for half a name is another's.
+fn bound_texts(evidence: &mut Evidence) -> bool {
+    let mut cut = false;
+    if let Some(subject) = &mut evidence.subject {
+        cut |= cut_text(subject, limits::HEADER_TEXT_BYTES_MAX);
+    }
+    let Evidence { message_id, network_message_id, report_id, server, sender, on_behalf_of, .. } = evidence;
+    for name in [message_id, network_message_id, report_id, server, sender, on_behalf_of] {
+        cut |= drop_long(name, limits::HEADER_TEXT_BYTES_MAX);
+    }
+    if let Some(Notice { reporting_mta, original_envelope_id, statuses, .. }) = &mut evidence.notice {
+        cut |= drop_long(reporting_mta, limits::HEADER_TEXT_BYTES_MAX);
+        cut |= drop_long(original_envelope_id, limits::HEADER_TEXT_BYTES_MAX);
+        for RecipientStatus { final_recipient, original_recipient, action, diagnostic, .. } in statuses {
+            for name in [final_recipient, original_recipient, action] {
+                cut |= drop_long(name, limits::HEADER_TEXT_BYTES_MAX);
+            }
+            if let Some(diagnostic) = diagnostic {
+                cut |= cut_text(diagnostic, limits::DIAGNOSTIC_BYTES_MAX);
+            }
+        }
+    }
+    cut
+}
+
+fn bound_claim(claim: &mut RecipientClaim) -> bool {
+    let hops = claim.path.len();
+    claim.path.retain(|hop| hop.address.len() <= limits::PATH_HOP_BYTES_MAX);
+    let mut cut = claim.path.len() < hops || drop_long(&mut claim.original, limits::PATH_HOP_BYTES_MAX);
+    if let Some(name) = &mut claim.display_name {
+        cut |= cut_text(name, limits::DISPLAY_NAME_BYTES_MAX);
+    }
+    cut
+}
+
+fn drop_long(text: &mut Option<String>, bytes_max: usize) -> bool {
+    let long = text.as_ref().is_some_and(|text| text.len() > bytes_max);
+    if long {
+        *text = None;
+    }
+    long
+}
+
+fn cut_text(text: &mut String, bytes_max: usize) -> bool {
+    let long = text.len() > bytes_max;
+    text.truncate(text.floor_char_boundary(bytes_max));
+    long
+}
