@@ -399,7 +399,7 @@ impl Correlator {
         let entries = entry::in_order(draft.pieces());
         let because = match entries.is_empty() {
             true => ClosedBecause::Evidence,
-            false => completion::judge(&entries, &merge::Groups::of(&entries)).because,
+            false => completion::because(&entries, &merge::Groups::of(&entries)),
         };
         let wait = match because {
             ClosedBecause::Evidence => return self.close(record, now, budget),
@@ -450,6 +450,21 @@ impl Correlator {
         self.gone.extend(draft.stored_parts(record));
     }
 
+    /// The bytes of an original that this revision wanted cannot be had: it has not been carried, and the next revision
+    /// wants it again. Told in the turn that published the revision.
+    pub fn handle_lost(&mut self, key: &Key, record_id: &str, revision: i32, sha256: &Digest) {
+        let record = RecordRef::parse(key, record_id).filter(|record| self.keys.contains_key(&record.key));
+        // A turn may reach over so much time that it forgets what it published.
+        let Some(record) = record else { return };
+        let draft = self.keys.get_mut(&record.key).and_then(|messages| messages.drafts.get_mut(&record.tag));
+        let Some(draft) = draft else { return };
+        if let Some(published) = &mut draft.published {
+            published.carried.retain(|carried| (carried.sha256, carried.revision) != (*sha256, revision));
+        }
+        draft.head_changed();
+        self.changed.insert(record);
+    }
+
     /// Ends a turn: every part of a draft that the turn changed becomes one `Remember`, however often it changed.
     pub fn handle_turn_end(&mut self) {
         self.effects.extend(self.gone.drain(..).map(Effect::Forget));
@@ -457,6 +472,17 @@ impl Correlator {
             let (write, delete) = self.draft(&record).take_changes(&record);
             self.effects.extend(delete.into_iter().map(Effect::Forget));
             self.effects.extend(write.into_iter().map(|stored| Effect::Remember(Box::new(stored))));
+        }
+    }
+
+    /// The next completed record, before anything else that is to be done.
+    pub fn poll_complete(&mut self) -> Option<Complete> {
+        match self.effects.pop_front()? {
+            Effect::Publish(complete) => Some(*complete),
+            other => {
+                self.effects.push_front(other);
+                None
+            }
         }
     }
 

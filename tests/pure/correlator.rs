@@ -1,13 +1,13 @@
 //! What the correlator keeps, publishes and forgets, and when: each named after what once broke or could break.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use mailjournal::{
     arrival::Timestamp,
-    correlate::{Budget, ClosedNotice, Outcome, Piece, Rules},
+    correlate::{Budget, Outcome, Piece},
     evidence::{Evidence, Kind, Notice, Original, Place, PlaceKind, RecipientKind, Role},
     mail::Guard,
-    record::{ClosedBecause, Flag, JournalRecord, OriginalRole, Status},
+    record::{ClosedBecause, Flag, JournalRecord, OriginalRole},
 };
 use proptest::{prelude::*, sample::select};
 
@@ -258,4 +258,135 @@ fn every_address_of_a_from_can_agree() {
         let (name, sender) = (format!("late {number}"), format!("f{number}@x.example"));
         assert_eq!(subject.take(&told(&name, &sender, None, 2)).record_id, record_id("p"));
     }
+}
+
+// What is published once, and what again.
+
+fn bounce() -> Evidence {
+    let mut notice = evidence(Kind::Notice, "bounce");
+    notice.originals.push(original(Some("bounce"), "bounce", "bounce"));
+    notice.notice = Some(Notice {
+        about: None,
+        found_by: None,
+        about_guard: None,
+        reporting_mta: None,
+        original_envelope_id: None,
+        statuses: Vec::new(),
+    });
+    notice
+}
+
+#[test]
+fn a_non_delivery_is_told_once() {
+    let mut subject = closed(&[seen(bounce(), 0, 0)]);
+    let mut copy = evidence(Kind::PlainCopy, "copy");
+    copy.originals.push(original(Some("bounce"), "bounce", "bounce"));
+    subject.take(&seen(copy, 100, 1));
+    subject.run_on();
+    let told: Vec<bool> = subject.completes.iter().map(|complete| complete.non_delivery.is_some()).collect();
+    assert_eq!(told, [true, false]);
+}
+
+#[test]
+fn two_originals_that_fit_alone_need_not_fit_together() {
+    let mut rules = rules();
+    rules.value_bytes_max.archive = Some(150_000);
+    let mut subject = Subject::with(rules, UNBOUNDED);
+    let mut report = evidence(Kind::Report, "report");
+    for bytes in ["one", "two"] {
+        report.originals.push(Original { size: 80_000, ..original(Some("p"), "b", bytes) });
+    }
+    subject.take(&seen(report, 0, 0));
+    subject.run_on();
+    assert_eq!(subject.completes[0].wanted.len(), 1);
+    assert!(only(&subject).flags.contains(&Flag::OriginalByReference));
+}
+
+/// A piece leaves for P, comes back when Q could claim it too, and leaves for R when both are long forgotten.
+#[test]
+fn a_record_to_which_evidence_came_back_is_superseded_by_the_next_one_only() {
+    let mut subject = closed(&[told("P", "p@x.example", Some("p"), 0), told("Q", "q@x.example", Some("q"), 0)]);
+    let mut late = told("late", "a@x.example", None, 1);
+    let ambiguous = subject.take(&late).record_id;
+    subject.run_on();
+    let superseded_by = |subject: &Subject| {
+        let mut of_it = subject.published.iter().filter(|record| record.record_id == ambiguous);
+        of_it.next_back().map(|record| record.superseded_by.clone()).unwrap_or_default()
+    };
+    subject.take(&told("P again", "a@x.example", Some("p"), 100));
+    subject.run_on();
+    assert_eq!(superseded_by(&subject), [record_id("p")]);
+    subject.take(&told("Q again", "a@x.example", Some("q"), 200));
+    subject.run_on();
+    assert!(superseded_by(&subject).is_empty());
+    (late.journals, late.seen.at) = (vec!["journal@x.example".into()], at(5 * DAY));
+    late.seen.position.offset = 0;
+    subject.take(&late);
+    subject.run_on();
+    subject.time(at(10 * DAY));
+    assert_eq!(subject.changelog.len(), 1, "P and Q are forgotten");
+    subject.take(&told("R", "r@x.example", Some("r"), 10 * DAY));
+    subject.run_on();
+    assert_eq!(superseded_by(&subject), [record_id("r")]);
+}
+
+#[test]
+fn parts_that_everything_has_left_are_deleted_from_the_changelog() {
+    let mut subject = Subject::new();
+    for number in 0..1_000 {
+        subject.take(&told(&format!("late {number}"), "a@x.example", None, 0));
+    }
+    subject.run_on();
+    assert!(subject.changelog.len() > 1);
+    subject.take(&told("P", "a@x.example", Some("p"), 100));
+    subject.run_on();
+    let of_key = |part: &&mailjournal::correlate::DraftKey| part.record_id == crate::support::pieces::KEY;
+    assert_eq!(subject.changelog.keys().filter(of_key).count(), 1, "the first part says what was published");
+}
+
+// What the evidence adds up to.
+
+fn promise(recipient_now: &str, was: Option<&str>) -> Evidence {
+    let mut event = evidence(Kind::EnvelopeEvent, "event");
+    event.server = Some("ex1.example".into());
+    event.journaled_to.push("journal@x.example".into());
+    let mut claim = recipient(recipient_now, Role::To, &[]);
+    claim.original = was.map(str::to_owned);
+    claim.what = RecipientKind::Mailbox;
+    event.recipients.push(claim);
+    event
+}
+
+#[test]
+fn a_report_that_names_who_was_addressed_keeps_the_promise() {
+    for (was, because) in [(None, ClosedBecause::Patience), (Some("OLD@x.example"), ClosedBecause::Evidence)] {
+        let mut report = evidence(Kind::Report, "report");
+        report.server = Some("ex1.example".into());
+        report.recipients.push(recipient("old@x.example", Role::To, &[]));
+        report.originals.push(original(Some("p"), "b", "b"));
+        let subject = closed(&[seen(promise("new@x.example", was), 0, 0), seen(report, 0, 1)]);
+        assert_eq!(only(&subject).closed_because, because);
+    }
+}
+
+fn elsewhere(of: Original) -> Original {
+    Original { place: Place::elsewhere("s3://bucket/object".into()), ..of }
+}
+
+#[test]
+fn bytes_at_hand_count_before_bytes_elsewhere() {
+    // The same original: the reference is at the lower position, the bytes at the higher one.
+    let mut copy = evidence(Kind::PlainCopy, "copy");
+    copy.originals.push(original(Some("p"), "b", "b"));
+    let mut report = evidence(Kind::Report, "report");
+    report.originals.push(elsewhere(original(Some("p"), "b", "b")));
+    let subject = closed(&[seen(report, 0, 0), seen(copy.clone(), 0, 1)]);
+    assert_eq!(subject.completes[0].wanted.iter().map(|one| one.place.how).collect::<Vec<_>>(), [PlaceKind::Cut]);
+    // Two originals: a copy that is here comes before a report's that is not.
+    let mut report = evidence(Kind::Report, "report");
+    report.originals.push(elsewhere(original(Some("p"), "b", "other")));
+    let subject = closed(&[seen(report, 0, 0), seen(copy, 0, 1)]);
+    let originals = &only(&subject).originals;
+    assert_eq!(originals[0].sha256, mailjournal::mail::Digest::of(b"b"));
+    assert_eq!((originals[0].role, originals[1].role), (OriginalRole::Primary, OriginalRole::Variant));
 }
