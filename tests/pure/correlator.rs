@@ -12,7 +12,7 @@ use mailjournal::{
 use proptest::{prelude::*, sample::select};
 
 use crate::{
-    correlation_laws::{SMALL, Subject, UNBOUNDED, WALL, piece, rules},
+    correlation_laws::{SMALL, Subject, UNBOUNDED, piece, rules},
     support::pieces::{evidence, original, recipient, seen},
 };
 
