@@ -32,8 +32,9 @@ pub const TOPIC_NAME_CHARS_MAX: usize = 249;
 /// Edits between an unknown name and the known one that is suggested for it: more is another word.
 pub const SUGGESTION_EDITS_MAX: usize = 4;
 
-/// How many senders of one piece of evidence are compared when a message is looked for: a From rarely has two.
-pub const AGREEING_SENDERS_MAX: usize = 8;
+/// How many addresses of a From are compared when a message is looked for, beside the envelope sender; each costs a
+/// hash. A From rarely has two; of more than these, the lowest count, and a piece that tells another stands alone.
+pub const AGREEING_SENDERS_MAX: usize = 64;
 
 /// About how many bytes of evidence one part of a stored draft holds: large enough that nearly every draft is one part,
 /// small enough that a turn which adds one piece to a huge draft does not rewrite it.

@@ -2,7 +2,7 @@
 //! draft may close.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt::Write as _,
 };
 
@@ -12,7 +12,7 @@ use crate::{
         merge::{Groups, Names},
         stored::server_key,
     },
-    evidence::{Kind, RecipientKind},
+    evidence::{Kind, RecipientClaim, RecipientKind},
     mail::address::compare_key,
     record::{Certificate, ClosedBecause, Expectation, Expected, Status},
 };
@@ -45,12 +45,52 @@ pub fn judge(entries: &[Entry], groups: &Groups) -> Judgement {
         (false, false) => (Status::Complete, ClosedBecause::Evidence),
         (false, true) => (Status::Complete, ClosedBecause::Quiet),
     };
+    debug_assert_eq!(because, self::because(entries, groups), "the short judgement and the whole one");
     let reason = reason(&expected, because);
     Judgement { status, because, certificate: Certificate { expected, reason } }
 }
 
+/// Why the draft may close, without the certificate that says it in full: for each look at a draft that is not closed.
+pub fn because(entries: &[Entry], groups: &Groups) -> ClosedBecause {
+    let resolved = groups.iter().all(|(_, group)| !group.members_told_by.is_empty());
+    if !resolved || !entries.iter().any(has_original) {
+        return ClosedBecause::Patience;
+    }
+    if !entries.iter().any(Entry::promises_report) {
+        return ClosedBecause::Quiet;
+    }
+    match promises_are_kept(entries, groups) {
+        true => ClosedBecause::Evidence,
+        false => ClosedBecause::Patience,
+    }
+}
+
+fn promises_are_kept(entries: &[Entry], groups: &Groups) -> bool {
+    let promising = || entries.iter().filter(|entry| entry.promises_report());
+    let reports = || entries.iter().filter(|entry| entry.kind() == Kind::Report);
+    let reported: HashSet<String> = reports().filter_map(Entry::server).map(server_key).collect();
+    let server_kept = |entry: &Entry| match entry.server().unwrap_or_default() {
+        "" => reports().next().is_some(),
+        server => reported.contains(&server_key(server)),
+    };
+    if !promising().all(server_kept) {
+        return false;
+    }
+    let named = Names::of_reports(entries);
+    let is_named = |claim: &RecipientClaim| {
+        let key = claim.address.compare_key();
+        let by_original =
+            || claim.original.as_deref().is_some_and(|original| named.get(&compare_key(original)).is_some());
+        claim.what == RecipientKind::Group || groups.get(&key).is_some() || named.get(&key).is_some() || by_original()
+    };
+    promising().flat_map(Entry::recipients).all(is_named)
+}
+
+fn has_original(entry: &Entry) -> bool {
+    entry.originals().any(|(_, original)| !original.decrypted)
+}
+
 fn original(entries: &[Entry]) -> Expected {
-    let has_original = |entry: &Entry| entry.originals().any(|(_, original)| !original.decrypted);
     Expected {
         what: Expectation::Original,
         who: None,

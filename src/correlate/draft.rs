@@ -17,6 +17,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Draft {
     parts: Vec<Part>,
+    /// While open: the latest of what came since the last closing. Else: that, or the closing if it was later.
     pub touched_at: Timestamp,
     pub open: bool,
     pub reused: bool,

@@ -1,7 +1,7 @@
 //! Which message of a key a piece of evidence belongs to (contract §4.2). A Message-ID groups; the guard of an original
 //! tells the messages of one id apart; what no original guards is placed by agreement, or stands alone.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::BTreeSet, fmt};
 
 use crate::{
     evidence::Evidence,
@@ -82,12 +82,19 @@ fn body_marks(evidence: &Evidence) -> impl Iterator<Item = Mark> {
     })
 }
 
+fn marks(evidence: &Evidence) -> impl Iterator<Item = Mark> {
+    body_marks(evidence).chain(pair_marks(evidence))
+}
+
 /// Every pair of a subject and a sender that the evidence tells.
 fn pair_marks(evidence: &Evidence) -> Vec<Mark> {
     let originals = || evidence.originals.iter().filter(|original| !original.decrypted);
     let subjects = evidence.subject.iter().chain(originals().filter_map(|original| original.subject.as_ref()));
-    let senders = evidence.sender.iter().chain(originals().flat_map(|original| &original.from));
-    let senders: Vec<String> = senders.take(limits::AGREEING_SENDERS_MAX).map(|sender| sender.to_lowercase()).collect();
+    // The lowest of the From, however they are ordered there.
+    let from: BTreeSet<String> =
+        originals().flat_map(|original| &original.from).map(|sender| sender.to_lowercase()).collect();
+    let from = from.into_iter().take(limits::AGREEING_SENDERS_MAX);
+    let senders: Vec<String> = evidence.sender.iter().map(|sender| sender.to_lowercase()).chain(from).collect();
     let mut marks = Vec::new();
     for subject in subjects {
         let subject = subject.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -98,72 +105,61 @@ fn pair_marks(evidence: &Evidence) -> Vec<Mark> {
     marks
 }
 
-/// Who claims a mark among the messages of one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
-    One(Guard),
-    Several,
-}
-
 /// Tells the messages of one reused id apart. Exists only for keys with several guards, so that ordinary keys pay
-/// nothing. Owners only ever grow, so each unguarded piece moves a bounded number of times, and the cost of a key stays
-/// linear in its evidence.
+/// nothing. It is what the pieces that are here add up to, and shrinks with them. A mark's first and second message may
+/// move the pieces that wait on it, further ones move nothing: so the cost of a key stays linear in its evidence.
 #[derive(Debug, Default)]
 pub struct Index {
-    owners: HashMap<Mark, Owner>,
-    /// The unguarded pieces that a change of a mark's owner may move.
-    waiting: HashMap<Mark, Vec<Digest>>,
+    /// The messages that claim each mark.
+    claims: BTreeSet<(Mark, Guard)>,
+    /// The unguarded pieces that a change of a mark's claims may move.
+    waiting: BTreeSet<(Mark, Digest)>,
 }
 
 impl Index {
     /// Takes in a guarded piece; returns the unguarded pieces that have to be placed anew.
-    pub fn add_guarded(&mut self, guard: Guard, evidence: &Evidence) -> Vec<Digest> {
-        let mut affected = Vec::new();
-        for mark in body_marks(evidence).chain(pair_marks(evidence)) {
-            let owner = self.owners.entry(mark);
-            let changed = match owner {
-                std::collections::hash_map::Entry::Vacant(vacant) => {
-                    vacant.insert(Owner::One(guard));
-                    true
-                }
-                std::collections::hash_map::Entry::Occupied(mut occupied) => match occupied.get() {
-                    Owner::One(other) if *other != guard => {
-                        occupied.insert(Owner::Several);
-                        true
-                    }
-                    _ => false,
-                },
-            };
-            if changed && let Some(waiting) = self.waiting.get(&mark) {
-                affected.extend_from_slice(waiting);
+    pub fn add_guarded(&mut self, guard: Guard, evidence: &Evidence) -> BTreeSet<Digest> {
+        let mut affected = BTreeSet::new();
+        for mark in marks(evidence) {
+            if self.claims.insert((mark, guard)) && self.claimants(mark).nth(2).is_none() {
+                affected.extend(those_of(&self.waiting, mark, Digest([0; 32])));
             }
         }
-        affected.sort_unstable();
-        affected.dedup();
         affected
     }
 
-    /// Takes note of an unguarded piece, so that it is found when an owner changes.
+    /// Takes note of an unguarded piece, so that it is found when a mark's claims change.
     pub fn add_unguarded(&mut self, evidence: &Evidence) {
-        for mark in body_marks(evidence).chain(pair_marks(evidence)) {
-            self.waiting.entry(mark).or_default().push(evidence.id);
+        self.waiting.extend(marks(evidence).map(|mark| (mark, evidence.id)));
+    }
+
+    /// Leaves out a piece whose draft goes, and with it everything that its message claims.
+    pub fn remove(&mut self, evidence: &Evidence) {
+        let guard = guard_of(evidence);
+        for mark in marks(evidence) {
+            match guard {
+                Some(guard) => self.claims.remove(&(mark, guard)),
+                None => self.waiting.remove(&(mark, evidence.id)),
+            };
         }
     }
 
     /// The only message that an unguarded piece agrees with.
     pub fn place(&self, evidence: &Evidence) -> Option<Guard> {
-        self.sole_owner(body_marks(evidence)).or_else(|| self.sole_owner(pair_marks(evidence).into_iter()))
+        self.sole_claimant(body_marks(evidence)).or_else(|| self.sole_claimant(pair_marks(evidence).into_iter()))
     }
 
-    fn sole_owner(&self, marks: impl Iterator<Item = Mark>) -> Option<Guard> {
-        let mut sole = None;
-        for owner in marks.filter_map(|mark| self.owners.get(&mark)) {
-            match (owner, sole) {
-                (Owner::One(guard), None) => sole = Some(*guard),
-                (Owner::One(guard), Some(other)) if *guard == other => {}
-                _ => return None,
-            }
-        }
-        sole
+    fn sole_claimant(&self, marks: impl Iterator<Item = Mark>) -> Option<Guard> {
+        let mut claimants = marks.flat_map(|mark| self.claimants(mark).take(2));
+        let first = claimants.next()?;
+        claimants.all(|other| other == first).then_some(first)
     }
+
+    fn claimants(&self, mark: Mark) -> impl Iterator<Item = Guard> {
+        those_of(&self.claims, mark, Guard([0; 8]))
+    }
+}
+
+fn those_of<T: Copy + Ord>(set: &BTreeSet<(Mark, T)>, mark: Mark, lowest: T) -> impl Iterator<Item = T> {
+    set.range((mark, lowest)..).take_while(move |(of, _)| *of == mark).map(|(_, one)| *one)
 }

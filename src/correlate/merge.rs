@@ -346,16 +346,19 @@ impl MergedRecipient {
     }
 }
 
-/// Leaves out each path that is only the beginning or the end of a longer one.
+/// Leaves out each path that is only the beginning or the end of a longer one. In their order, what begins with a path
+/// stands right behind it; so it is with the ends where they are ordered backwards.
 fn whole_paths(paths: BTreeMap<Vec<(How, String)>, Vec<Hop>>) -> Vec<Vec<Hop>> {
-    let mut partial: HashSet<&[(How, String)]> = HashSet::new();
-    if paths.len() > 1 {
-        for path in paths.keys() {
-            partial.extend((1..path.len()).flat_map(|cut| [&path[..cut], &path[cut..]]));
-        }
+    let keys: Vec<&[(How, String)]> = paths.keys().map(Vec::as_slice).collect();
+    let mut whole: Vec<bool> = vec![true; keys.len()];
+    for (index, pair) in keys.windows(2).enumerate() {
+        whole[index] = !pair[1].starts_with(pair[0]);
     }
-    let whole: Vec<bool> = paths.keys().map(|path| !partial.contains(path.as_slice())).collect();
-    drop(partial);
+    let mut backwards: Vec<usize> = (0..keys.len()).collect();
+    backwards.sort_by(|&one, &other| keys[one].iter().rev().cmp(keys[other].iter().rev()));
+    for pair in backwards.windows(2) {
+        whole[pair[0]] &= !keys[pair[1]].ends_with(keys[pair[0]]);
+    }
     paths.into_values().zip(whole).filter(|(_, whole)| *whole).map(|(path, _)| path).collect()
 }
 

@@ -16,7 +16,7 @@ pub use effect::{ClosedNotice, Complete, DraftKey, Effect, WantedOriginal};
 pub use stored::{Carried, Piece, Published, Seen, StoredDraft};
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -109,9 +109,11 @@ pub struct Correlator {
     keys: HashMap<Key, Messages>,
     /// Where each piece is, by evidence id.
     located: HashMap<Digest, (Tag, usize)>,
-    /// The envelope events seen, by a digest of key, server and event id.
-    events: HashSet<Digest>,
+    /// How many pieces tell each envelope event, by a digest of key, server and event id.
+    events: HashMap<Digest, usize>,
+    /// The drafts that are open.
     due: BTreeSet<(Timestamp, RecordRef)>,
+    /// The drafts that are not: what is still to be published is never forgotten.
     forget: BTreeSet<(Timestamp, RecordRef)>,
     changed: BTreeSet<RecordRef>,
     /// Stored parts of drafts that are no more.
@@ -144,11 +146,10 @@ impl Messages {
             (1, _) => self.sole_guard(),
             (_, index) => index.as_ref().and_then(|index| index.place(evidence)),
         };
-        let known = guard.map(Tag::Guarded).filter(|tag| self.drafts.contains_key(tag));
-        known.unwrap_or(Tag::Ambiguous(evidence.id.short()))
+        guard.map_or_else(|| Tag::Ambiguous(evidence.id.short()), Tag::Guarded)
     }
 
-    fn unguarded(&self) -> Vec<Digest> {
+    fn unguarded(&self) -> BTreeSet<Digest> {
         let pieces = self.drafts.values().flat_map(Draft::pieces);
         pieces.filter(|piece| guard_of(&piece.evidence).is_none()).map(|piece| piece.evidence.id).collect()
     }
@@ -164,6 +165,19 @@ impl Messages {
         }
         self.index = Some(Box::new(index));
     }
+
+    /// Takes a draft out, and what the index knows by it: whether a draft was forgotten or never there is the same.
+    fn remove(&mut self, tag: Tag) -> Draft {
+        let draft = self.drafts.remove(&tag).expect("a record that is referred to exists");
+        self.guards -= usize::from(matches!(tag, Tag::Guarded(_)));
+        if self.guards < 2 {
+            self.index = None;
+        }
+        if let Some(index) = &mut self.index {
+            draft.pieces().for_each(|piece| index.remove(&piece.evidence));
+        }
+        draft
+    }
 }
 
 fn event_digest(piece: &Piece) -> Option<Digest> {
@@ -178,7 +192,7 @@ impl Correlator {
             rules,
             keys: HashMap::new(),
             located: HashMap::new(),
-            events: HashSet::new(),
+            events: HashMap::new(),
             due: BTreeSet::new(),
             forget: BTreeSet::new(),
             changed: BTreeSet::new(),
@@ -205,13 +219,16 @@ impl Correlator {
                 let record = RecordRef { key: key.clone(), tag: *tag };
                 for (part, piece) in draft.located() {
                     self.located.insert(piece.evidence.id, (*tag, part));
-                    self.events.extend(event_digest(piece));
+                    if let Some(event) = event_digest(piece) {
+                        *self.events.entry(event).or_default() += 1;
+                    }
                 }
-                self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record.clone()));
                 if draft.open {
                     let due = Due::Look(draft.touched_at.plus(self.rules.timing.settle));
                     draft.due = Some(due);
                     self.due.insert((due.at(), record));
+                } else {
+                    self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record));
                 }
             }
             if messages.guards > 1 {
@@ -232,7 +249,11 @@ impl Correlator {
             }
             return Merged { outcome: Outcome::Duplicate, record_id: record.to_string() };
         }
-        let retold = event_digest(&piece).is_some_and(|event| !self.events.insert(event));
+        let retold = event_digest(&piece).is_some_and(|event| {
+            let tellings = self.events.entry(event).or_default();
+            *tellings += 1;
+            *tellings > 1
+        });
         let outcome = if retold { Outcome::Duplicate } else { Outcome::New };
         let record = match guard_of(&piece.evidence) {
             Some(guard) => self.take_guarded(key, guard, piece, at),
@@ -260,9 +281,9 @@ impl Correlator {
         self.insert(&record, piece, at);
         let messages = self.keys.get_mut(&record.key).expect("the key has the draft that was just inserted");
         messages.guards += usize::from(new);
-        let mut moving = match (&mut messages.index, messages.guards) {
+        let moving = match (&mut messages.index, messages.guards) {
             (Some(index), _) => index.add_guarded(guard, &evidence),
-            (None, _) if !new => Vec::new(),
+            (None, _) if !new => BTreeSet::new(),
             (None, 1) => messages.unguarded(),
             (None, _) => {
                 messages.build_index();
@@ -272,7 +293,6 @@ impl Correlator {
         if new {
             self.tell_reuse(&record, at);
         }
-        moving.sort_unstable();
         for id in moving {
             self.move_piece(&record.key, id, at);
         }
@@ -336,20 +356,18 @@ impl Correlator {
     /// Something of the draft changed: it is open again, and its timers count from now.
     fn touch(&mut self, record: &RecordRef, at: Timestamp) {
         let Timing { settle, remember, .. } = self.rules.timing;
-        let draft = self.draft(record);
-        let (touched_before, due_before) = (draft.touched_at, draft.due);
-        draft.touched_at = touched_before.max(at);
+        let draft = draft_of(&mut self.keys, record);
+        match draft.due {
+            Some(due) => self.due.remove(&(due.at(), record.clone())),
+            None => self.forget.remove(&(draft.touched_at.plus(remember), record.clone())),
+        };
+        // What a closed draft had was published: the timers of its next revision count from what came since.
+        draft.touched_at = if draft.open { draft.touched_at.max(at) } else { at };
         draft.open = true;
         draft.head_changed();
-        let touched_at = draft.touched_at;
-        let due = Due::Look(touched_at.plus(settle));
+        let due = Due::Look(draft.touched_at.plus(settle));
         draft.due = Some(due);
-        if let Some(before) = due_before {
-            self.due.remove(&(before.at(), record.clone()));
-        }
         self.due.insert((due.at(), record.clone()));
-        self.forget.remove(&(touched_before.plus(remember), record.clone()));
-        self.forget.insert((touched_at.plus(remember), record.clone()));
         self.changed.insert(record.clone());
     }
 
@@ -366,10 +384,8 @@ impl Correlator {
                 None => {}
             }
         }
-        // What is still due, for the budget did not reach it, is published before anything is forgotten.
         while let Some((at, _)) = self.forget.first()
             && *at <= now
-            && self.due.first().is_none_or(|(due, _)| *due > now)
         {
             let (_, record) = self.forget.pop_first().expect("the first was just seen");
             self.drop_draft(&record);
@@ -383,7 +399,7 @@ impl Correlator {
         let entries = entry::in_order(draft.pieces());
         let because = match entries.is_empty() {
             true => ClosedBecause::Evidence,
-            false => completion::judge(&entries, &merge::Groups::of(&entries)).because,
+            false => completion::because(&entries, &merge::Groups::of(&entries)),
         };
         let wait = match because {
             ClosedBecause::Evidence => return self.close(record, now, budget),
@@ -399,6 +415,9 @@ impl Correlator {
     fn close(&mut self, record: &RecordRef, now: Timestamp, budget: &mut Budget) {
         let draft = draft_of(&mut self.keys, record);
         draft.open = false;
+        // Evidence of a backlog is old already when it comes, and what belongs to it may still be on its way.
+        draft.touched_at = draft.touched_at.max(now);
+        self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record.clone()));
         draft.head_changed();
         if let Some(complete) = complete(record, draft, &self.rules, now) {
             budget.spend(&complete);
@@ -410,25 +429,40 @@ impl Correlator {
     /// Forgets a draft and every piece in it.
     fn drop_draft(&mut self, record: &RecordRef) {
         let messages = self.keys.get_mut(&record.key).expect("a record that is referred to exists");
-        let draft = messages.drafts.remove(&record.tag).expect("a record that is referred to exists");
-        messages.guards -= usize::from(matches!(record.tag, Tag::Guarded(_)));
+        let draft = messages.remove(record.tag);
         if messages.drafts.is_empty() {
             self.keys.remove(&record.key);
-        } else if messages.guards < 2 {
-            messages.index = None;
         }
         for piece in draft.pieces() {
             self.located.remove(&piece.evidence.id);
-            if let Some(event) = event_digest(piece) {
+            let Some(event) = event_digest(piece) else { continue };
+            let tellings = self.events.get_mut(&event).expect("every telling was counted");
+            *tellings -= 1;
+            if *tellings == 0 {
                 self.events.remove(&event);
             }
         }
-        if let Some(due) = draft.due {
-            self.due.remove(&(due.at(), record.clone()));
-        }
-        self.forget.remove(&(draft.touched_at.plus(self.rules.timing.remember), record.clone()));
+        match draft.due {
+            Some(due) => self.due.remove(&(due.at(), record.clone())),
+            None => self.forget.remove(&(draft.touched_at.plus(self.rules.timing.remember), record.clone())),
+        };
         self.changed.remove(record);
         self.gone.extend(draft.stored_parts(record));
+    }
+
+    /// The bytes of an original that this revision wanted cannot be had: it has not been carried, and the next revision
+    /// wants it again. Told in the turn that published the revision.
+    pub fn handle_lost(&mut self, key: &Key, record_id: &str, revision: i32, sha256: &Digest) {
+        let record = RecordRef::parse(key, record_id).filter(|record| self.keys.contains_key(&record.key));
+        // A turn may reach over so much time that it forgets what it published.
+        let Some(record) = record else { return };
+        let draft = self.keys.get_mut(&record.key).and_then(|messages| messages.drafts.get_mut(&record.tag));
+        let Some(draft) = draft else { return };
+        if let Some(published) = &mut draft.published {
+            published.carried.retain(|carried| (carried.sha256, carried.revision) != (*sha256, revision));
+        }
+        draft.head_changed();
+        self.changed.insert(record);
     }
 
     /// Ends a turn: every part of a draft that the turn changed becomes one `Remember`, however often it changed.
@@ -438,6 +472,17 @@ impl Correlator {
             let (write, delete) = self.draft(&record).take_changes(&record);
             self.effects.extend(delete.into_iter().map(Effect::Forget));
             self.effects.extend(write.into_iter().map(|stored| Effect::Remember(Box::new(stored))));
+        }
+    }
+
+    /// The next completed record, before anything else that is to be done.
+    pub fn poll_complete(&mut self) -> Option<Complete> {
+        match self.effects.pop_front()? {
+            Effect::Publish(complete) => Some(*complete),
+            other => {
+                self.effects.push_front(other);
+                None
+            }
         }
     }
 
@@ -453,7 +498,7 @@ impl Correlator {
 
     /// How many drafts wait to be closed, and how many there are in all.
     pub fn drafts(&self) -> (usize, usize) {
-        (self.due.len(), self.forget.len())
+        (self.due.len(), self.due.len() + self.forget.len())
     }
 }
 

@@ -19,7 +19,8 @@ pub struct StoredDraft {
     /// 0 is the first; the fields below `pieces` count in the first only.
     pub part: i32,
     pub pieces: Vec<Piece>,
-    /// When something last came, moved or was told: what the closing timers count from.
+    /// While open: when something last came, moved or was told, which the closing timers count from. Then: when it was
+    /// closed, or the former if that is later; forgetting counts from it.
     pub touched_at: Timestamp,
     /// A revision may be due: something came since the last look that closed it.
     pub open: bool,

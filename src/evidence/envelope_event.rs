@@ -291,6 +291,7 @@ impl EnvelopeEvent {
                 carried.zip(original).is_some_and(|(carried, found)| self.disagrees(carried, found)),
             ),
             (Flag::Tnef, carried.is_some_and(|carried| is_tnef(&carried.head))),
+            (Flag::Truncated, self.recipients.iter().any(|one| one.via.len() > limits::PATH_HOPS_MAX)),
         ];
         flags.into_iter().filter(|&(_, is_set)| is_set).map(|(flag, _)| flag).collect()
     }
@@ -331,7 +332,7 @@ impl EventRecipient {
             address: Address::of(&self.address),
             display_name: None,
             role: self.role.into(),
-            path: self.via.clone(),
+            path: self.via.iter().take(limits::PATH_HOPS_MAX).cloned().collect(),
             what: self.kind,
             original: self.original.clone(),
             delivery,

@@ -115,7 +115,7 @@ pub fn fit_activity(activity: &mut JournalActivity, bytes_max: usize) {
         |activity| &mut activity.network_message_ids,
         |activity| &mut activity.journals,
     ];
-    let _ = lists.into_iter().any(|list| cut(activity, bytes_max, bytes, list, |one| datum_bytes(one)));
+    let _ = lists.into_iter().any(|list| cut(activity, bytes_max, bytes, list, datum_bytes));
 }
 
 /// Takes the notice's own bytes out of a value that does not fit, then cuts its lists: `reference` is where they lie.
@@ -128,8 +128,8 @@ pub fn fit_non_delivery(told: &mut NonDelivery, bytes_max: usize, reference: imp
     told.reference.get_or_insert_with(reference);
     let fits = bytes(told) <= bytes_max;
     let _ = fits
-        || cut(told, bytes_max, bytes, |told| &mut told.recipients, |one| datum_bytes(one))
-        || cut(told, bytes_max, bytes, |told| &mut told.failed, |one| datum_bytes(one));
+        || cut(told, bytes_max, bytes, |told| &mut told.recipients, datum_bytes)
+        || cut(told, bytes_max, bytes, |told| &mut told.failed, datum_bytes);
 }
 
 fn framed_bytes<T: Serialize>(value: &T) -> usize {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use rayon::prelude::*;
 
 pub use crate::record::ArchiveFormat;
-use publish::Publisher;
+use publish::{Lost, Publisher};
 use recent::Recent;
 pub use task::RestoreError;
 use task::Task;
@@ -211,9 +211,12 @@ impl Tasks {
             self.take_arrival(arrival, evidence, &mut turn);
         }
         self.end_turn(progress, &mut turn);
-        let completes = self.drain_effects(&mut turn);
+        let completes = self.drain_completes();
         let publisher = Publisher { rules: &self.rules, recent: &mut self.recent };
-        publisher.publish(completes, bodies, &mut turn.output);
+        let (filled, lost) = publisher.fill(completes, bodies, &mut turn.output);
+        self.tell_lost(lost);
+        self.drain_drafts(&mut turn);
+        publish::write(filled, &self.rules, &mut turn.output);
         publish::ledger(turn.ledger, &self.rules, &mut turn.output);
         turn.output
     }
@@ -241,7 +244,6 @@ impl Tasks {
                 task.correlator.handle_time(now, &mut turn.budget);
                 turn.output.more_due |= task.correlator.poll_deadline().is_some_and(|due| due <= now);
             }
-            task.correlator.handle_turn_end();
         }
     }
 
@@ -306,19 +308,32 @@ impl Tasks {
         });
     }
 
-    /// Takes every task's effects: drafts become outgoing values, completed records are returned in order.
-    fn drain_effects(&mut self, turn: &mut Turn) -> Vec<Complete> {
-        let mut completes = Vec::new();
+    /// The records that every task has completed, in order.
+    fn drain_completes(&mut self) -> Vec<Complete> {
+        self.tasks.values_mut().flat_map(|task| std::iter::from_fn(|| task.correlator.poll_complete())).collect()
+    }
+
+    /// What was not carried must not count as carried once the drafts are written.
+    fn tell_lost(&mut self, lost: Vec<Lost>) {
+        for Lost { key, record_id, revision, sha256, .. } in lost {
+            for task in self.tasks.values_mut() {
+                task.correlator.handle_lost(&key, &record_id, revision, &sha256);
+            }
+        }
+    }
+
+    /// Ends every task's turn: what it changed of its drafts becomes outgoing values.
+    fn drain_drafts(&mut self, turn: &mut Turn) {
         for (partition, task) in &mut self.tasks {
+            task.correlator.handle_turn_end();
             while let Some(effect) = task.correlator.poll_effect() {
                 match effect {
-                    Effect::Publish(complete) => completes.push(*complete),
+                    Effect::Publish(_) => unreachable!("what was completed has been drained, and nothing came since"),
                     Effect::Remember(stored) => turn.output.outgoing.push(publish::draft(*partition, &stored)),
                     Effect::Forget(key) => turn.output.outgoing.push(publish::forgotten_draft(*partition, &key)),
                 }
             }
         }
-        completes
     }
 
     /// When the earliest open draft is due, in task time.

@@ -11,7 +11,7 @@ use crate::{
     avro::{self, Schema},
     correlate::{Complete, DraftKey, StoredDraft, WantedOriginal},
     evidence::{self, Flag, Rejection},
-    mail::Digest,
+    mail::{Digest, Key},
     record::{self, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status, size},
     turn::{
         ArchiveFormat, Bodies, Encoding, Outgoing, Output, TurnOutput, TurnRules, recent::Recent, stray::RECEIVED_AT,
@@ -31,7 +31,13 @@ enum Held {
 }
 
 impl Publisher<'_> {
-    pub fn publish(self, completes: Vec<Complete>, bodies: &mut dyn Bodies, output: &mut TurnOutput) {
+    /// Gives each record the bytes that it wants, and tells which could not be had.
+    pub fn fill(
+        self,
+        mut completes: Vec<Complete>,
+        bodies: &mut dyn Bodies,
+        output: &mut TurnOutput,
+    ) -> (Vec<Complete>, Vec<Lost>) {
         let rules = self.rules;
         let held = self.gather(&completes, bodies);
         let counts = &mut output.counts;
@@ -41,11 +47,13 @@ impl Publisher<'_> {
             counts.superseded += u64::from(complete.record.status == Status::Superseded);
         }
         counts.refetched += held.values().filter(|held| matches!(held, Held::Refetched(Ok(_)))).count() as u64;
-        let built: Vec<Built> = completes.into_par_iter().map(|complete| build(complete, &held, rules)).collect();
-        for built in built {
-            output.counts.lost += built.lost;
-            output.outgoing.extend(built.outgoing);
+        let lost: Vec<Vec<Lost>> = completes.par_iter_mut().map(|complete| fill(complete, &held, rules)).collect();
+        let lost: Vec<Lost> = lost.into_iter().flatten().collect();
+        counts.lost += lost.len() as u64;
+        if !lost.is_empty() {
+            correct_references(&mut completes, &lost);
         }
+        (completes, lost)
     }
 
     /// Finds the bytes of every arrival that is wanted; what was at hand is not needed again.
@@ -71,23 +79,56 @@ impl Publisher<'_> {
     }
 }
 
-struct Built {
-    outgoing: Vec<Outgoing>,
-    lost: u64,
+/// An original that a revision was to carry, whose bytes cannot be had any more.
+pub struct Lost {
+    pub key: Key,
+    pub record_id: String,
+    pub revision: i32,
+    pub sha256: Digest,
+    /// The arrival that had them.
+    place: String,
 }
 
-fn build(complete: Complete, held: &HashMap<Position, Held>, rules: &TurnRules) -> Built {
-    let Complete { mut record, wanted, non_delivery } = complete;
-    let mut lost = 0;
+fn fill(complete: &mut Complete, held: &HashMap<Position, Held>, rules: &TurnRules) -> Vec<Lost> {
+    let Complete { record, wanted, .. } = complete;
+    let mut lost = Vec::new();
     for original in wanted {
-        match original_bytes(&original, held) {
+        match original_bytes(original, held) {
             Ok(bytes) => record.originals[original.index].content = Some(bytes),
             Err(_) => {
-                lost += 1;
-                leave_where_it_arrived(&mut record, &original, rules);
+                let (key, record_id) = (Key(record.key.as_str().into()), record.record_id.clone());
+                let place = rules.rules.topic_names.reference(original.position);
+                leave_where_it_arrived(record, original.index, place.clone());
+                lost.push(Lost { key, record_id, revision: record.revision, sha256: original.sha256, place });
             }
         }
     }
+    lost
+}
+
+/// A later revision of the same turn refers to one that was to carry the bytes: it says where they were instead.
+fn correct_references(completes: &mut [Complete], lost: &[Lost]) {
+    let lost: HashMap<(&str, Digest), &Lost> =
+        lost.iter().map(|lost| ((lost.record_id.as_str(), lost.sha256), lost)).collect();
+    for Complete { record, .. } in completes {
+        for index in 0..record.originals.len() {
+            let original = &record.originals[index];
+            let Some(lost) = lost.get(&(record.record_id.as_str(), original.sha256)) else { continue };
+            if original.reference.as_ref() == Some(&format!("revision:{}", lost.revision)) {
+                leave_where_it_arrived(record, index, lost.place.clone());
+            }
+        }
+    }
+}
+
+/// The values that leave of the records.
+pub fn write(completes: Vec<Complete>, rules: &TurnRules, output: &mut TurnOutput) {
+    let built: Vec<Vec<Outgoing>> = completes.into_par_iter().map(|complete| build(complete, rules)).collect();
+    output.outgoing.extend(built.into_iter().flatten());
+}
+
+fn build(complete: Complete, rules: &TurnRules) -> Vec<Outgoing> {
+    let Complete { record, non_delivery, .. } = complete;
     let mut outgoing = vec![archive(&record, rules), activity(&record, rules)];
     let non_delivery = non_delivery.and_then(|closed| {
         let mut told = NonDelivery::build(&record, &closed.notice, closed.id, closed.original)?;
@@ -100,7 +141,7 @@ fn build(complete: Complete, held: &HashMap<Position, Held>, rules: &TurnRules) 
         let key = non_delivery.message_id.as_deref().unwrap_or(&record.key).to_owned();
         outgoing_value(Output::Ndr, &key, encode(rules.encoding, Schema::NonDelivery, &non_delivery, 0))
     }));
-    Built { outgoing, lost }
+    outgoing
 }
 
 /// Cuts an original out of its arrival. What was read again must be what once came: the hash is the proof.
@@ -124,8 +165,8 @@ fn original_bytes(wanted: &WantedOriginal, held: &HashMap<Position, Held>) -> Re
 }
 
 /// The bytes cannot be had any more: the record says where they were.
-fn leave_where_it_arrived(record: &mut JournalRecord, original: &WantedOriginal, rules: &TurnRules) {
-    record.originals[original.index].reference = Some(rules.rules.topic_names.reference(original.position));
+fn leave_where_it_arrived(record: &mut JournalRecord, index: usize, place: String) {
+    record.originals[index].reference = Some(place);
     if let Err(place) = record.flags.binary_search(&Flag::OriginalByReference) {
         record.flags.insert(place, Flag::OriginalByReference);
     }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mailjournal::{
     arrival::Timestamp,
-    correlate::{Budget, Correlator, DraftKey, Effect, Piece, Rules, StoredDraft, Timing, TopicNames},
+    avro,
+    correlate::{
+        Budget, Complete, Correlator, DraftKey, Effect, Merged, Piece, Rules, StoredDraft, Timing, TopicNames,
+    },
     evidence::{DeliveryClaim, DeliveryKind, How, Kind, RecipientKind, Role},
     mail::{Digest, Guard},
     record::{ArchiveFormat, ClosedBecause, Flag, JournalRecord, Status, ValueBytesMax},
@@ -13,8 +16,8 @@ use proptest::{prelude::*, sample::select};
 
 use crate::support::pieces::{KEY, evidence, group, original, recipient, seen};
 
-const UNBOUNDED: Budget = Budget { records: usize::MAX, bytes: i64::MAX };
-const WALL: Timestamp = Timestamp(i64::MAX);
+pub const UNBOUNDED: Budget = Budget { records: usize::MAX, bytes: i64::MAX };
+pub const WALL: Timestamp = Timestamp(i64::MAX);
 
 pub fn rules() -> Rules {
     let topic_names = TopicNames {
@@ -31,43 +34,77 @@ pub fn rules() -> Rules {
 }
 
 /// A correlator with its changelog, so that it can be killed and restored.
-struct Subject {
-    correlator: Correlator,
-    changelog: BTreeMap<DraftKey, StoredDraft>,
-    published: Vec<JournalRecord>,
+pub struct Subject {
+    pub correlator: Correlator,
+    pub changelog: BTreeMap<DraftKey, StoredDraft>,
+    /// As the changelog carries them, since the beginning.
+    pub changelog_bytes: usize,
+    pub published: Vec<JournalRecord>,
+    pub completes: Vec<Complete>,
+    rules: Rules,
+    /// What one turn may publish.
+    budget: Budget,
 }
 
 impl Subject {
-    fn new() -> Subject {
-        Subject { correlator: Correlator::new(rules()), changelog: BTreeMap::new(), published: Vec::new() }
+    pub fn new() -> Subject {
+        Subject::with(rules(), UNBOUNDED)
     }
 
-    fn drain(&mut self) {
+    pub fn with(rules: Rules, budget: Budget) -> Subject {
+        Subject {
+            correlator: Correlator::new(rules.clone()),
+            changelog: BTreeMap::new(),
+            changelog_bytes: 0,
+            published: Vec::new(),
+            completes: Vec::new(),
+            rules,
+            budget,
+        }
+    }
+
+    pub fn take(&mut self, piece: &Piece) -> Merged {
+        self.correlator.handle_evidence(piece.clone(), WALL)
+    }
+
+    pub fn drain(&mut self) {
         self.correlator.handle_turn_end();
         while let Some(effect) = self.correlator.poll_effect() {
             match effect {
-                Effect::Publish(complete) => self.published.push(complete.record),
-                Effect::Remember(stored) => drop(self.changelog.insert(stored.draft_key(), *stored)),
+                Effect::Publish(complete) => {
+                    self.published.push(complete.record.clone());
+                    self.completes.push(*complete);
+                }
+                Effect::Remember(stored) => {
+                    self.changelog_bytes += avro::encode(avro::Schema::Draft, &stored).len();
+                    self.changelog.insert(stored.draft_key(), *stored);
+                }
                 Effect::Forget(key) => assert!(self.changelog.remove(&key).is_some(), "forgot what was not stored"),
             }
         }
     }
 
-    fn time(&mut self, now: Timestamp) {
-        self.correlator.handle_time(now, &mut UNBOUNDED.clone());
-        self.drain();
+    /// As many turns at this time as the budget needs.
+    pub fn time(&mut self, now: Timestamp) {
+        loop {
+            self.correlator.handle_time(now, &mut self.budget.clone());
+            self.drain();
+            if self.correlator.poll_deadline().is_none_or(|due| due > now) {
+                return;
+            }
+        }
     }
 
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.drain();
-        self.correlator = Correlator::new(rules());
+        self.correlator = Correlator::new(self.rules.clone());
         for stored in self.changelog.values().rev() {
             self.correlator.restore(stored.clone()).unwrap();
         }
         self.correlator.restored();
     }
 
-    fn run_on(&mut self) {
+    pub fn run_on(&mut self) {
         while let Some(due) = self.correlator.poll_deadline() {
             self.time(due);
         }
@@ -97,8 +134,11 @@ enum Between {
     Restart,
 }
 
-fn run(pieces: &[Piece], between: &[Between]) -> Subject {
-    let mut subject = Subject::new();
+/// The least that a turn may publish.
+pub const SMALL: Budget = Budget { records: 1, bytes: 1 };
+
+fn run(pieces: &[Piece], between: &[Between], budget: Budget) -> Subject {
+    let mut subject = Subject::with(rules(), budget);
     for (index, piece) in pieces.iter().enumerate() {
         subject.correlator.handle_evidence(piece.clone(), WALL);
         match between.get(index).unwrap_or(&Between::Nothing) {
@@ -137,7 +177,7 @@ fn claims() -> impl Strategy<Value = Vec<mailjournal::evidence::RecipientClaim>>
     prop::collection::vec(claim, 0..4)
 }
 
-fn piece() -> impl Strategy<Value = Piece> {
+pub fn piece() -> impl Strategy<Value = Piece> {
     let kind = select(vec![Kind::Report, Kind::Report, Kind::EnvelopeEvent, Kind::PlainCopy]);
     let guard = select(vec![None, None, Some("p@x.example"), Some("q@x.example"), Some("r@x.example")]);
     let with_original = any::<bool>();
@@ -207,14 +247,14 @@ proptest! {
 
     #[test]
     fn any_order_repetition_and_split_ends_in_the_same_records((pieces, shuffled, between) in history()) {
-        let one = run(&pieces, &[]).last();
-        let other = run(&shuffled, &between).last();
+        let one = run(&pieces, &[], UNBOUNDED).last();
+        let other = run(&shuffled, &between, SMALL).last();
         prop_assert_eq!(one, other);
     }
 
     #[test]
     fn the_correlator_agrees_with_the_naive_model((pieces, shuffled, between) in history()) {
-        let records = run(&shuffled, &between).last();
+        let records = run(&shuffled, &between, SMALL).last();
         let model = model::records(&pieces);
         let seen: BTreeMap<String, model::Record> =
             records.iter().map(|(id, record)| (id.clone(), model::Record::of(record))).collect();
@@ -223,7 +263,7 @@ proptest! {
 
     #[test]
     fn no_published_record_lacks_a_recipient_that_its_evidence_names((pieces, shuffled, between) in history()) {
-        for record in run(&shuffled, &between).published {
+        for record in run(&shuffled, &between, SMALL).published {
             let named: BTreeSet<String> = record.recipients.iter().map(|recipient| recipient.address.to_lowercase())
                 .chain(record.groups.iter().map(|group| group.address.to_lowercase()))
                 .chain(record.journals.iter().map(|journal| journal.address.clone()))
@@ -240,7 +280,7 @@ proptest! {
     #[test]
     fn revisions_are_numbered_without_gap_and_each_says_something_new((_, shuffled, between) in history()) {
         let mut last: BTreeMap<String, JournalRecord> = BTreeMap::new();
-        for record in run(&shuffled, &between).published {
+        for record in run(&shuffled, &between, SMALL).published {
             let before = last.insert(record.record_id.clone(), record.clone());
             prop_assert_eq!(record.revision, before.as_ref().map_or(1, |before| before.revision + 1));
             if let Some(before) = before {

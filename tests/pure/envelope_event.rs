@@ -246,3 +246,15 @@ fn a_bounce_that_an_event_carries_is_read_as_a_notice_too() {
     assert_eq!(notice.about.as_deref(), Some("<a@example.com>"));
     assert_eq!(notice.statuses[0].action.as_deref(), Some("failed"));
 }
+
+#[test]
+fn a_path_has_a_bound() {
+    let mut event = rich();
+    let hop = |number: usize| Hop { how: How::Forwarded, address: format!("h{number}@example.com") };
+    event.recipients[0].via = (0..16).map(hop).collect();
+    assert!(!evidence(&event).flags.contains(&Flag::Truncated));
+    event.recipients[0].via = (0..100_000).map(hop).collect();
+    let evidence = evidence(&event);
+    assert!(evidence.flags.contains(&Flag::Truncated));
+    assert_eq!(evidence.recipients[0].path, (0..16).map(hop).collect::<Vec<_>>());
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mailjournal::{
     arrival::Timestamp,
     correlate::{Budget, Correlator, Effect, Piece},
-    evidence::{Kind, Role},
+    evidence::{How, Kind, Role},
 };
 
 use crate::{
@@ -93,4 +93,21 @@ fn many_reports_without_original_that_have_to_move() {
         pieces
     };
     check_linear("reports without original", make, |_| 2);
+}
+
+/// One recipient, told with two paths that share nothing.
+#[test]
+fn long_paths_cost_what_they_hold() {
+    let make = |hops: usize| {
+        let mut piece = report(0, Some("p@x.example"));
+        for path in 0..2 {
+            let hops: Vec<String> = (0..hops).map(|hop| format!("{path}.{hop}@x.example")).collect();
+            let hops: Vec<(How, &str)> = hops.iter().map(|hop| (How::Forwarded, hop.as_str())).collect();
+            let evidence = std::sync::Arc::get_mut(&mut piece.evidence).unwrap();
+            evidence.recipients.push(recipient("a@x.example", Role::To, &hops));
+        }
+        piece
+    };
+    let times = [500, 1_000, 2_000].map(|hops| correlate(&[make(hops)]).0);
+    assert!(times[2] < 10 * times[0] + Duration::from_millis(500), "{times:?}");
 }

@@ -7,6 +7,7 @@ mod avro;
 mod cli;
 mod corpus;
 mod correlation_laws;
+mod correlator;
 mod envelope_event;
 mod evidence_forms;
 mod evidence_hostile;

@@ -33,6 +33,8 @@ impl Bodies for Memory {
 pub struct Stage {
     tasks: Tasks,
     bodies: Memory,
+    /// No arrival's bytes can be had again.
+    pub forgetful: bool,
     partitions: i32,
     offsets: BTreeMap<(Input, i32), i64>,
     /// Input partitions with something left to read.
@@ -48,6 +50,10 @@ impl Stage {
     }
 
     pub fn with_partitions(partitions: i32) -> Stage {
+        Stage::with(partitions, 1 << 20)
+    }
+
+    pub fn with(partitions: i32, recent_bytes_max: usize) -> Stage {
         let topic_names = TopicNames {
             reports: "journal.reports".into(),
             envelopes: "journal.envelopes".into(),
@@ -63,7 +69,7 @@ impl Stage {
             },
             partitions,
             encoding: Encoding::Json,
-            recent_bytes_max: 1 << 20,
+            recent_bytes_max,
         });
         for partition in 0..partitions {
             tasks.assign(partition);
@@ -72,6 +78,7 @@ impl Stage {
         Stage {
             tasks,
             bodies: Memory::default(),
+            forgetful: false,
             partitions,
             offsets: BTreeMap::new(),
             backlog: Vec::new(),
@@ -145,7 +152,9 @@ impl Stage {
                 at_end: !self.backlog.contains(&(input, partition)),
             })
             .collect();
-        let output = self.tasks.turn(arrivals, &progress, self.wall, &mut self.bodies);
+        let mut none = Memory::default();
+        let bodies = if self.forgetful { &mut none } else { &mut self.bodies };
+        let output = self.tasks.turn(arrivals, &progress, self.wall, bodies);
         for outgoing in output.outgoing {
             let value = outgoing.value.as_deref().unwrap_or_default();
             match outgoing.output {

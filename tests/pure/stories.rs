@@ -606,3 +606,27 @@ fn ten_days_of_downtime_lose_nothing() {
     let ids: BTreeSet<&str> = stage.records.iter().map(|record| record.record_id.as_str()).collect();
     assert_eq!((stage.records.len(), ids.len()), (8, 8));
 }
+
+/// The bytes are gone when the record closes: it says where they were, and so does the next revision, until one has them.
+#[test]
+fn a_lost_body_does_not_count_as_carried() {
+    let (letter, mut stage) = (letter(), Stage::with(1, 0));
+    stage.forgetful = true;
+    let originals = [original(&letter)];
+    let line = |name: &str| [Line::new(Role::To, name)];
+    let told = ["a@contoso.example", "b@contoso.example", "c@contoso.example"];
+    stage.report(&report(AT_LONDON, SECOND, "r-1", &letter, &line(told[0]), &originals));
+    stage.run_until(MONDAY + HOUR);
+    stage.report(&report(AT_ZURICH, 2 * HOUR, "r-2", &letter, &line(told[1]), &originals));
+    stage.run_until(MONDAY + 3 * HOUR);
+    stage.forgetful = false;
+    stage.report(&report(AT_GENEVA, 4 * HOUR, "r-3", &letter, &line(told[2]), &originals));
+    stage.run_until(MONDAY + 5 * HOUR);
+    let place = Some("kafka:journal.reports/0/0");
+    let told = stage.records.iter().map(|record| {
+        let original = &record.originals[0];
+        let flagged = record.flags.contains(&Flag::OriginalByReference);
+        (record.revision, original.reference.as_deref(), original.content.is_some(), flagged)
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(1, place, false, true), (2, place, false, true), (3, None, true, false)]);
+}
