@@ -26,10 +26,17 @@ pub(super) fn is_tnef(head: &Head) -> bool {
 }
 
 fn has_rpmsg_part(body: &[u8]) -> bool {
+    let mut from = 0;
+    // Only the first on a line can stand behind the field's name, so no byte is looked at twice.
     memmem::find_iter(body, b"application/x-microsoft-rpmsg-message").any(|at| {
-        let line = &body[..at];
-        let start = memchr::memrchr2(b'\n', b'\r', line).map_or(0, |end| end + 1);
-        line[start..].trim_ascii().eq_ignore_ascii_case(b"Content-Type:")
+        let between = &body[from..at];
+        let start = match memchr::memrchr2(b'\n', b'\r', between) {
+            Some(end) => end + 1,
+            None if from == 0 => 0,
+            None => return false,
+        };
+        from = at;
+        between[start..].trim_ascii().eq_ignore_ascii_case(b"Content-Type:")
     })
 }
 

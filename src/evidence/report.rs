@@ -1,6 +1,6 @@
 //! Journal reports: which mails are one, and what they say (journal-formats §1–§3).
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
 
 use super::{
     Evidence, Flag, Form, Kind, Original, Place, PlaceKind,
@@ -8,12 +8,15 @@ use super::{
     notice, original, protection, signals,
     text::EnvelopeText,
 };
-use crate::mail::{
-    Digest, Key,
-    decode::{Encoding, decode_words, text_in},
-    headers::Head,
-    key::{message_id_key, stand_in_of},
-    parts::{Leaf, leaves},
+use crate::{
+    limits,
+    mail::{
+        Digest, Key,
+        decode::{Encoding, decode_words, text_in},
+        headers::Head,
+        key::{message_id_key, stand_in_of},
+        parts::{Leaf, leaves},
+    },
 };
 
 /// What looking for a report found.
@@ -91,7 +94,7 @@ fn understand(id: Digest, mail: &Mail, form: Form) -> Option<Evidence> {
     let heads: Vec<Head> = attached.iter().map(Attached::head).collect();
     let first = attached.first().zip(heads.first());
     let subject = first.and_then(|(_, head)| head.decoded("Subject"));
-    let text = envelope_text(mail, subject.as_deref());
+    let text = envelope_text(mail, &attached, subject.as_deref());
     if attached.is_empty() && !text.is_envelope() && text.message_id.is_none() {
         return None;
     }
@@ -138,6 +141,16 @@ pub(super) fn notice_of(bytes: &[u8], head: &Head) -> Option<super::Notice> {
     notice::form_of(head, &leaves).map(|form| notice::read(form, bytes, head, &leaves).notice)
 }
 
+/// Where a leaf's bytes are.
+fn place_of(leaf: &Leaf) -> Place {
+    let how = match leaf.encoding {
+        Encoding::Identity => PlaceKind::Cut,
+        Encoding::Base64 => PlaceKind::Base64,
+        Encoding::QuotedPrintable => PlaceKind::QuotedPrintable,
+    };
+    Place::span(how, leaf.body.clone())
+}
+
 /// An original attached to a report.
 struct Attached<'a> {
     bytes: Cow<'a, [u8]>,
@@ -149,14 +162,8 @@ struct Attached<'a> {
 
 impl<'a> Attached<'a> {
     fn new(mail: &Mail<'a>, leaf: &Leaf, decrypted: bool, opaque: bool) -> Attached<'a> {
-        let span: Range<usize> = leaf.body.clone();
-        let how = match leaf.encoding {
-            Encoding::Identity => PlaceKind::Cut,
-            Encoding::Base64 => PlaceKind::Base64,
-            Encoding::QuotedPrintable => PlaceKind::QuotedPrintable,
-        };
-        let bytes = leaf.encoding.decode(&mail.bytes[span.clone()]);
-        Attached { bytes, place: Place::span(how, span), decrypted, opaque }
+        let bytes = leaf.encoding.decode(&mail.bytes[leaf.body.clone()]);
+        Attached { bytes, place: place_of(leaf), decrypted, opaque }
     }
 
     fn head(&self) -> Head<'_> {
@@ -180,17 +187,15 @@ fn attached<'a>(mail: &Mail<'a>) -> Vec<Attached<'a>> {
     if !mails.is_empty() {
         return mails.iter().enumerate().map(|(index, leaf)| Attached::new(mail, leaf, index > 0, false)).collect();
     }
-    let has_name =
-        |leaf: &Leaf, end: &str| leaf.file_name().is_some_and(|name| name.to_ascii_lowercase().ends_with(end));
-    if let Some(leaf) = leaves.iter().filter(is_there).find(|leaf| has_name(leaf, ".eml")) {
+    if let Some(leaf) = leaves.iter().filter(is_there).find(|leaf| leaf.has_name_ending(".eml")) {
         return vec![Attached::new(mail, leaf, false, false)];
     }
     let is_outlook = |leaf: &&Leaf| {
         matches!(
             leaf.kind.essence.as_str(),
             "application/ms-tnef" | "application/vnd.ms-tnef" | "application/vnd.ms-outlook"
-        ) || has_name(leaf, ".msg")
-            || has_name(leaf, "winmail.dat")
+        ) || leaf.has_name_ending(".msg")
+            || leaf.has_name_ending("winmail.dat")
     };
     leaves
         .iter()
@@ -201,14 +206,25 @@ fn attached<'a>(mail: &Mail<'a>) -> Vec<Attached<'a>> {
         .collect()
 }
 
-/// The text part of a report: the first plain text; only if there is none, the first HTML.
-fn envelope_text(mail: &Mail, subject: Option<&str>) -> EnvelopeText {
-    let leaves =
-        || mail.leaves.leaves.iter().filter(|leaf| leaf.file_name().is_none_or(|name| !name.ends_with(".eml")));
-    let text = leaves().find(|leaf| leaf.kind.is("text/plain"));
-    let html = || leaves().find(|leaf| leaf.kind.is("text/html"));
-    let Some(leaf) = text.or_else(html) else { return EnvelopeText::default() };
-    EnvelopeText::read(&text_of_leaf(mail.bytes, leaf), subject)
+/// The envelope that a report's texts tell: plain texts before HTML, and of these the first that tells most. A text
+/// before it may be empty, or what a gateway says of itself. The original is no text of the report.
+fn envelope_text(mail: &Mail, attached: &[Attached], subject: Option<&str>) -> EnvelopeText {
+    let is_text = |leaf: &&Leaf| {
+        let is_original = attached.iter().any(|attached| attached.place == place_of(leaf));
+        !is_original && !leaf.has_name_ending(".eml")
+    };
+    let of_kind = |kind| mail.leaves.leaves.iter().filter(move |leaf| leaf.kind.is(kind)).filter(is_text);
+    let mut best = EnvelopeText::default();
+    for leaf in of_kind("text/plain").chain(of_kind("text/html")).take(limits::REPORT_TEXTS_MAX) {
+        let read = EnvelopeText::read(&text_of_leaf(mail.bytes, leaf), subject);
+        if read.told() > best.told() {
+            best = read;
+        }
+        if best.is_whole() {
+            break;
+        }
+    }
+    best
 }
 
 /// A text part's text, decoded; of HTML, what a person reads.

@@ -52,6 +52,17 @@ impl EnvelopeText {
     pub fn is_envelope(&self) -> bool {
         self.sender.is_some() || !self.recipients.is_empty()
     }
+
+    /// Whether it tells both who sent and who received.
+    pub fn is_whole(&self) -> bool {
+        self.sender.is_some() && !self.recipients.is_empty()
+    }
+
+    /// How much it tells, to be compared: an envelope before a Message-ID alone, before nothing.
+    pub fn told(&self) -> usize {
+        let sides = usize::from(self.sender.is_some()) + usize::from(!self.recipients.is_empty());
+        2 * sides + usize::from(self.message_id.is_some())
+    }
 }
 
 /// The lines that a subject with line ends in it adds behind its own line.

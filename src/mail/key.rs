@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    comments::{comment_length, skip_comments},
     decode::text_of,
     digest::{Digest, write_hex},
     headers::{Head, unfold},
@@ -37,28 +38,48 @@ impl fmt::Display for Key {
     }
 }
 
-/// The key of a Message-ID as found (contract §1): unfolded and trimmed, the first `<…>` in it, else the bare token in
-/// angle brackets, comments before it dropped; case kept. None where nothing is left, or more than [`limits::MESSAGE_ID_BYTES_MAX`] octets are.
+/// The key of a Message-ID as found (contract §1): unfolded and trimmed, the first `<…>` in it outside of comments, else
+/// the bare token in angle brackets, comments before it dropped, else the first `<…>`; case kept. None where nothing is
+/// left, or more than [`limits::MESSAGE_ID_BYTES_MAX`] octets are.
 pub fn message_id_key(text: &str) -> Option<Key> {
     let value = unfold(text.as_bytes());
-    let id = match bracketed(&value) {
-        Some(id) => Cow::Borrowed(id),
-        None => {
-            let value = super::parts::skip_comments(&value);
-            let token = value.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
-            let token = token.strip_prefix(b"<").unwrap_or(token);
-            let token = token.strip_suffix(b">").unwrap_or(token);
-            (!token.is_empty()).then(|| Cow::Owned([b"<", token, b">"].concat()))?
-        }
-    };
+    let id = bracketed(&value)
+        .map(Cow::Borrowed)
+        .or_else(|| bare_token(&value).map(Cow::Owned))
+        .or_else(|| first_bracketed(&value).map(Cow::Borrowed))?;
     (id.len() <= limits::MESSAGE_ID_BYTES_MAX).then(|| Key(text_of(&id).into()))
 }
 
-/// The first `<…>` with something in it.
+/// The first `<…>` outside of comments. A parenthesis that is never closed begins no comment.
 fn bracketed(value: &[u8]) -> Option<&[u8]> {
+    let mut rest = value;
+    loop {
+        let at = memchr::memchr2(b'<', b'(', rest)?;
+        rest = &rest[at..];
+        if rest[0] == b'<' {
+            return first_bracketed(rest);
+        }
+        match comment_length(rest) {
+            Some(length) => rest = &rest[length..],
+            None => return first_bracketed(rest),
+        }
+    }
+}
+
+/// The first `<…>`, if there is something in it.
+fn first_bracketed(value: &[u8]) -> Option<&[u8]> {
     let start = memchr::memchr(b'<', value)?;
     let length = memchr::memchr(b'>', &value[start..])?;
     (length > 1).then(|| &value[start..=start + length])
+}
+
+/// The first word that is no comment, in angle brackets.
+fn bare_token(value: &[u8]) -> Option<Vec<u8>> {
+    let value = skip_comments(value);
+    let token = value.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+    let token = token.strip_prefix(b"<").unwrap_or(token);
+    let token = token.strip_suffix(b">").unwrap_or(token);
+    (!token.is_empty()).then(|| [b"<", token, b">"].concat())
 }
 
 /// The stand-in of an original without Message-ID (contract §1): of its From, its Date and its body.

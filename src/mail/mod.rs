@@ -2,6 +2,7 @@
 //! Pure: bytes in, values out.
 
 pub mod address;
+pub mod comments;
 pub mod decode;
 pub mod digest;
 pub mod headers;

@@ -6,13 +6,15 @@ use std::ops::Range;
 use memchr::memmem::Finder;
 
 use super::{
+    comments::without_comments,
     decode::{Encoding, hex_byte},
     headers::Head,
     lines::is_space,
 };
 use crate::limits;
 
-/// A Content-Type or Content-Disposition: its value in lower case, and its parameters.
+/// A Content-Type, Content-Disposition or Content-Transfer-Encoding: its value in lower case, and its parameters. All
+/// are read here, so that comments, quotes and blanks (RFC 2045 §5.1) mean the same in each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContentType {
     pub essence: String,
@@ -23,9 +25,9 @@ impl ContentType {
     /// Parameters may be quoted, folded, commented, or in RFC 2231 pieces.
     pub fn read(value: &[u8]) -> ContentType {
         let value = &value[..value.len().min(limits::HEADER_TEXT_BYTES_MAX)];
-        let mut pieces = Pieces { rest: value };
-        let essence = pieces.next().unwrap_or_default();
-        let essence = String::from_utf8_lossy(essence.trim_ascii()).to_ascii_lowercase();
+        let value = without_comments(value);
+        let mut pieces = Pieces { rest: &value };
+        let essence = essence_of(pieces.next().unwrap_or_default());
         let params = pieces.filter_map(|piece| {
             let equals = memchr::memchr(b'=', piece)?;
             let name = String::from_utf8_lossy(piece[..equals].trim_ascii()).to_ascii_lowercase();
@@ -74,7 +76,7 @@ impl ContentType {
 /// More parameters than any writer gives; bounds the search for RFC 2231 pieces.
 const PARAMS_MAX: usize = 50;
 
-/// A value cut at its semicolons, but for those in quotes; comments dropped.
+/// A value cut at its semicolons, but for those in quotes.
 struct Pieces<'a> {
     rest: &'a [u8],
 }
@@ -83,7 +85,7 @@ impl<'a> Iterator for Pieces<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        self.rest = skip_comments(self.rest);
+        self.rest = self.rest.trim_ascii_start();
         if self.rest.is_empty() {
             return None;
         }
@@ -107,20 +109,21 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// Drops white space and comments (RFC 5322 §3.2.2) from the start of a value.
-pub(super) fn skip_comments(mut value: &[u8]) -> &[u8] {
-    loop {
-        value = value.trim_ascii_start();
-        let Some(b'(') = value.first() else { return value };
-        let Some(end) = memchr::memchr(b')', value) else { return &[] };
-        value = &value[end + 1..];
+/// `Text / Plain (x)` → `text/plain`, `"base64"` → `base64`.
+fn essence_of(piece: &[u8]) -> String {
+    let piece = String::from_utf8_lossy(piece).to_ascii_lowercase();
+    let first_word = |text: &str| text.split_ascii_whitespace().next().unwrap_or_default().to_owned();
+    let piece = piece.trim().trim_matches('"');
+    match piece.split_once('/') {
+        Some((kind, subtype)) => format!("{}/{}", kind.trim(), first_word(subtype)),
+        None => first_word(piece),
     }
 }
 
-/// The text of a quoted string, or of a token up to what may follow it.
+/// The text of a quoted string, or of a token up to the white space behind it.
 fn unquote(value: &[u8]) -> Vec<u8> {
     let Some(inner) = value.strip_prefix(b"\"") else {
-        let end = value.iter().position(|&byte| is_space(byte) || byte == b'(').unwrap_or(value.len());
+        let end = value.iter().position(|&byte| is_space(byte)).unwrap_or(value.len());
         return value[..end].to_vec();
     };
     let mut text = Vec::with_capacity(inner.len());
@@ -254,6 +257,11 @@ impl Leaf<'_> {
         let name =
             disposition.and_then(|disposition| disposition.param("filename")).or_else(|| self.kind.param("name"));
         name.map(|name| super::decode::decode_words(&name))
+    }
+
+    /// Whether its file name ends so, in any case; `end` is in lower case.
+    pub fn has_name_ending(&self, end: &str) -> bool {
+        self.file_name().is_some_and(|name| name.to_ascii_lowercase().ends_with(end))
     }
 
     /// Whether this is an attached mail.
