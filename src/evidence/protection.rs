@@ -26,16 +26,11 @@ pub(super) fn is_tnef(head: &Head) -> bool {
 }
 
 fn has_rpmsg_part(body: &[u8]) -> bool {
-    let mut from = 0;
     // Only the first on a line can stand behind the field's name, so no byte is looked at twice.
+    let mut from = 0;
     memmem::find_iter(body, b"application/x-microsoft-rpmsg-message").any(|at| {
-        let between = &body[from..at];
-        let start = match memchr::memrchr2(b'\n', b'\r', between) {
-            Some(end) => end + 1,
-            None if from == 0 => 0,
-            None => return false,
-        };
-        from = at;
+        let between = &body[std::mem::replace(&mut from, at)..at];
+        let start = memchr::memrchr2(b'\n', b'\r', between).map_or(0, |end| end + 1);
         between[start..].trim_ascii().eq_ignore_ascii_case(b"Content-Type:")
     })
 }

@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 
 use super::{
-    Evidence, Flag, Form, Kind, Original, Place, PlaceKind,
+    Evidence, Flag, Form, Kind, Original, Place, PlaceKind, html,
     mail::{Mail, first_server, header_recipients, message_id_of, network_message_id_of},
     notice, original, protection, signals,
-    text::EnvelopeText,
+    text::{self, EnvelopeText},
 };
 use crate::{
     limits,
     mail::{
         Digest, Key,
+        address::strip_prefix_any_case,
         decode::{Encoding, decode_words, text_in},
         headers::Head,
         key::{message_id_key, stand_in_of},
@@ -48,8 +49,8 @@ fn has_report_shape(mail: &Mail) -> bool {
     let Some(first) = leaves.next().filter(|leaf| leaf.kind.is("text/plain")) else { return false };
     let body = &mail.bytes[first.body.clone()];
     let start = first.encoding.decode(&body[..body.len().min(SHAPE_BYTES)]);
-    let start = start.trim_ascii_start();
-    start.get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"sender:")) && leaves.any(Leaf::is_mail)
+    let start = text_in(first.kind.param("charset").as_deref(), &start);
+    strip_prefix_any_case(start.trim_ascii_start(), "sender:").is_some() && leaves.any(Leaf::is_mail)
 }
 
 /// Enough to see a text's first word, in any transfer encoding, bytes.
@@ -59,15 +60,18 @@ const SHAPE_BYTES: usize = 256;
 /// (no text but white space), or is a machine's (`Auto-Submitted: auto-generated`), or marks the attachment as the mail
 /// that it wrapped. And the attachment has a report's marker and reads as one. Anything else is a mail about a report.
 fn wrapped(id: Digest, mail: &Mail) -> Found {
-    let mut attached = mail.leaves.leaves.iter().filter(|leaf| leaf.is_mail());
-    let (Some(leaf), None) = (attached.next(), attached.next()) else { return Found::Nothing };
+    let only = |is: fn(&Leaf) -> bool| {
+        let mut attached = mail.leaves.leaves.iter().filter(|leaf| is(leaf));
+        attached.next().filter(|_| attached.next().is_none())
+    };
+    let Some(leaf) = only(|leaf| leaf.is_mail()).or_else(|| only(is_mail_file)) else { return Found::Nothing };
     let body = &mail.bytes[leaf.body.clone()];
     let is_wrapper = leaf.kind.param("x-spam-type").is_some_and(|kind| kind == b"original")
         || mail
             .head
             .get("Auto-Submitted")
             .is_some_and(|value| value.to_ascii_lowercase().starts_with(b"auto-generated"))
-        || mail.leaves.leaves.iter().all(|other| other.is_mail() || is_empty_text(mail.bytes, other));
+        || mail.leaves.leaves.iter().all(|other| other.is_mail() || is_mail_file(other) || is_empty_text(mail.bytes, other));
     if !is_wrapper {
         return Found::Nothing;
     }
@@ -82,6 +86,11 @@ fn wrapped(id: Digest, mail: &Mail) -> Found {
     read.form = Form::WrappedReport;
     read.server = read.server.or_else(|| first_server(&mail.head));
     Found::Report(Box::new(read))
+}
+
+/// A mail that was saved as a file and attached as that.
+fn is_mail_file(leaf: &Leaf) -> bool {
+    !leaf.is_mail() && leaf.has_name_ending(".eml")
 }
 
 fn is_empty_text(bytes: &[u8], leaf: &Leaf) -> bool {
@@ -231,7 +240,12 @@ fn envelope_text(mail: &Mail, attached: &[Attached], subject: Option<&str>) -> E
 fn text_of_leaf(bytes: &[u8], leaf: &Leaf) -> String {
     let decoded = leaf.encoding.decode(&bytes[leaf.body.clone()]);
     let text = text_in(leaf.kind.param("charset").as_deref(), &decoded);
-    if leaf.kind.is("text/html") { super::html::to_text(&text) } else { text.into_owned() }
+    let is = |name: &str, word: &[u8]| leaf.kind.param(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
+    match leaf.kind.essence.as_str() {
+        "text/html" => html::to_text(&text),
+        "text/plain" if is("format", b"flowed") => text::unflow(&text, is("delsp", b"yes")),
+        _ => text.into_owned(),
+    }
 }
 
 fn flags_of(

@@ -1,6 +1,8 @@
 //! The text part of a journal report: `Key: value` lines that tell the envelope (MS-XJRNL §2.1; journal-formats §1.5,
 //! §2.3, §8.2). One pass, never fails: what is not understood is kept as such.
 
+use std::borrow::Cow;
+
 use super::{Hop, How, RecipientClaim, RecipientKind, Role};
 use crate::{
     limits,
@@ -35,16 +37,19 @@ impl EnvelopeText {
     /// line ends of its own are no statements of the server.
     pub fn read(text: &str, subject: Option<&str>) -> EnvelopeText {
         let mut reader = Reader::default();
+        let mut held = HeldLine::default();
         let injected = subject.map(injected_lines).unwrap_or_default();
         let mut injected = injected.iter().peekable();
         for line in text.split(['\n', '\r']) {
-            if matches!(reader.open, Open::Unique(Unique::Subject))
+            if held.0.is_none()
+                && reader.open == Open::Unique(Unique::Subject)
                 && injected.next_if(|&&part| part == line.trim()).is_some()
             {
                 continue;
             }
-            reader.take(line);
+            held.take(line, &mut reader);
         }
+        held.release(&mut reader);
         reader.read
     }
 
@@ -90,6 +95,92 @@ enum Open {
     List,
 }
 
+/// A recipient's line that may go on in the next: with a comma before `Expanded:`, or with the address behind it.
+#[derive(Default)]
+struct HeldLine<'a>(Option<Cow<'a, str>>);
+
+impl<'a> HeldLine<'a> {
+    fn take(&mut self, line: &'a str, reader: &mut Reader) {
+        if line.trim().is_empty() {
+            return;
+        }
+        let is_led = line.as_bytes().first().copied().is_some_and(is_space);
+        if let Some(held) = self.0.as_mut().filter(|held| is_led && goes_on(held, line)) {
+            let held = held.to_mut();
+            held.push(' ');
+            held.push_str(line.trim());
+            return;
+        }
+        self.release(reader);
+        if reader.is_of_recipients(line) {
+            self.0 = Some(Cow::Borrowed(line));
+        } else {
+            reader.take(line);
+        }
+    }
+
+    fn release(&mut self, reader: &mut Reader) {
+        if let Some(line) = self.0.take() {
+            reader.take(&line);
+        }
+    }
+}
+
+/// Whether the line behind a recipient's belongs to the same recipient.
+fn goes_on(line: &str, next: &str) -> bool {
+    if next.trim_start().starts_with([',', ';']) {
+        return true;
+    }
+    let Some(label) = line.trim_end().strip_suffix(':') else { return false };
+    let label = label.trim_end();
+    let label = strip_suffix_any_case(label, "from").map_or(label, str::trim_end);
+    ["expanded", "forwarded"]
+        .iter()
+        .find_map(|word| strip_suffix_any_case(label, word))
+        .is_some_and(|before| before.trim_end().ends_with([',', ';']))
+}
+
+fn strip_suffix_any_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let (head, tail) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
+    tail.eq_ignore_ascii_case(suffix).then_some(head)
+}
+
+/// Text that was sent as `format=flowed` (RFC 3676 §4), its soft line breaks undone: a line that ends with a blank goes
+/// on in the next. A field without a value does not, nor does one swallow another field; but a subject does, for its
+/// words are anybody's.
+pub(super) fn unflow(text: &str, delete_space: bool) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let (mut is_soft, mut is_subject) = (false, false);
+    let end = if text.contains('\n') { '\n' } else { '\r' };
+    for line in text.split(end).map(|line| line.strip_suffix('\r').unwrap_or(line)) {
+        // Space-stuffing, RFC 3676 §4.4.
+        let line = line.strip_prefix(' ').unwrap_or(line);
+        let key = key_and_value(line).filter(|(key, _)| is_known_key(key));
+        if is_soft && (is_subject || key.is_none()) {
+            if delete_space {
+                plain.pop();
+            }
+        } else {
+            if !plain.is_empty() {
+                plain.push('\n');
+            }
+            is_subject = key.is_some_and(|(key, _)| key.eq_ignore_ascii_case("subject"));
+        }
+        plain.push_str(line);
+        is_soft = line.ends_with(' ') && line != "-- " && !key.is_some_and(|(_, value)| value.is_empty());
+    }
+    plain
+}
+
+/// The fields that reports are known to have (journal-formats §8.2).
+fn is_known_key(key: &str) -> bool {
+    let known = [
+        "sender", "on-behalf-of", "subject", "message-id", "label", "mailbox", "sentutc", "sent", "receivedutc",
+        "received", "to", "cc", "bcc", "recipient", "recipients",
+    ];
+    known.iter().any(|name| name.eq_ignore_ascii_case(key))
+}
+
 #[derive(Default)]
 struct Reader {
     read: EnvelopeText,
@@ -97,6 +188,17 @@ struct Reader {
 }
 
 impl Reader {
+    /// Whether a line names recipients, by its key or by what stands open before it.
+    fn is_of_recipients(&self, line: &str) -> bool {
+        let goes_on = matches!(self.open, Open::Recipients(_) | Open::List);
+        match key_and_value(line) {
+            Some((key, _)) => {
+                ["to", "cc", "bcc", "recipient", "recipients"].iter().any(|name| name.eq_ignore_ascii_case(key))
+            }
+            None => goes_on,
+        }
+    }
+
     fn take(&mut self, line: &str) {
         if line.trim().is_empty() {
             return;
@@ -257,10 +359,16 @@ fn last_redirection(value: &str, from: usize) -> Option<(usize, Hop)> {
     })
 }
 
-/// Where a leading quoted local part or name ends: nothing in it is a suffix.
+/// Where a leading quoted local part or name ends: nothing in it is a suffix. 0 where none leads, or it never ends.
 fn end_of_quotes(value: &str) -> usize {
     let Some(inner) = value.strip_prefix('"') else { return 0 };
-    inner.find('"').map_or(0, |end| end + 2)
+    let mut escaped = false;
+    let end = inner.bytes().position(|byte| {
+        let is_end = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        is_end
+    });
+    end.map_or(0, |end| end + 2)
 }
 
 /// `Expanded: address`, `Forwarded: address`, `Expanded from: address`.
@@ -269,7 +377,7 @@ fn redirection(text: &str) -> Option<Hop> {
         .into_iter()
         .find_map(|(word, how)| Some((how, strip_prefix_any_case(text, word)?.trim_start())))?;
     let rest = strip_prefix_any_case(rest, "from").map(str::trim_start).unwrap_or(rest);
-    let address = bare_address(rest.strip_prefix(':')?);
+    let address = bare_address(rest.strip_prefix(':')?.trim_end_matches([',', ';', ' ', '\t']));
     (!address.is_empty()).then_some(Hop { how, address })
 }
 
