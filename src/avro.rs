@@ -60,7 +60,10 @@ impl Schema {
     pub fn texts(self) -> &'static [&'static str] {
         match self {
             Schema::EnvelopeEvent => &[include_str!("../schemas/published/EnvelopeEvent/v1.avsc")],
-            Schema::Draft => &[include_str!("../schemas/published/Draft/v1.avsc")],
+            Schema::Draft => &[
+                include_str!("../schemas/published/Draft/v1.avsc"),
+                include_str!("../schemas/published/Draft/v2.avsc"),
+            ],
             Schema::JournalRecord => &[include_str!("../schemas/published/JournalRecord/v1.avsc")],
             Schema::NonDelivery => &[include_str!("../schemas/published/NonDelivery/v1.avsc")],
             Schema::JournalActivity => &[include_str!("../schemas/published/JournalActivity/v1.avsc")],

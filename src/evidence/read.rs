@@ -5,7 +5,10 @@ use bytes::Bytes;
 
 use super::{
     Evidence, Flag, Form, Kind, Place, PlaceKind, Rejection, envelope_event,
-    mail::{Mail, first_server, has_envelope_headers, header_recipients, header_sender, message_id_of, network_message_id_of},
+    mail::{
+        Mail, first_server, has_envelope_headers, header_recipients, header_sender, message_id_of,
+        network_message_id_of,
+    },
     notice, original, protection, report,
 };
 use crate::{

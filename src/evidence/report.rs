@@ -71,7 +71,11 @@ fn wrapped(id: Digest, mail: &Mail) -> Found {
             .head
             .get("Auto-Submitted")
             .is_some_and(|value| value.to_ascii_lowercase().starts_with(b"auto-generated"))
-        || mail.leaves.leaves.iter().all(|other| other.is_mail() || is_mail_file(other) || is_empty_text(mail.bytes, other));
+        || mail
+            .leaves
+            .leaves
+            .iter()
+            .all(|other| other.is_mail() || is_mail_file(other) || is_empty_text(mail.bytes, other));
     if !is_wrapper {
         return Found::Nothing;
     }

@@ -1,5 +1,5 @@
 //! The text part of a journal report: `Key: value` lines that tell the envelope (MS-XJRNL §2.1; journal-formats §1.5,
-//! §2.3, §8.2). One pass, never fails: what is not understood is kept as such.
+//! §2.3, §8.2). One pass, never fails: what is not understood is passed over, and stays in the arrival.
 
 use std::borrow::Cow;
 
@@ -22,10 +22,6 @@ pub struct EnvelopeText {
     /// As found.
     pub message_id: Option<String>,
     pub recipients: Vec<RecipientClaim>,
-    /// Label, Mailbox, SentUtc, ReceivedUtc and keys that nobody knows, as spelled.
-    pub others: Vec<(String, String)>,
-    /// Lines without a key.
-    pub unparsed: usize,
     /// A key that may stand once stood again; the first counts.
     pub duplicate_field: bool,
     /// Recipients came with `(To)` behind them, as mail clients export them.
@@ -89,7 +85,6 @@ enum Open {
     #[default]
     Nothing,
     Unique(Unique),
-    Other,
     Recipients(Role),
     /// `Recipients:`, one a line (Exchange 2000 and 2003, exports).
     List,
@@ -175,8 +170,21 @@ pub(super) fn unflow(text: &str, delete_space: bool) -> String {
 /// The fields that reports are known to have (journal-formats §8.2).
 fn is_known_key(key: &str) -> bool {
     let known = [
-        "sender", "on-behalf-of", "subject", "message-id", "label", "mailbox", "sentutc", "sent", "receivedutc",
-        "received", "to", "cc", "bcc", "recipient", "recipients",
+        "sender",
+        "on-behalf-of",
+        "subject",
+        "message-id",
+        "label",
+        "mailbox",
+        "sentutc",
+        "sent",
+        "receivedutc",
+        "received",
+        "to",
+        "cc",
+        "bcc",
+        "recipient",
+        "recipients",
     ];
     known.iter().any(|name| name.eq_ignore_ascii_case(key))
 }
@@ -209,10 +217,7 @@ impl Reader {
         match key_and_value(line) {
             Some((key, value)) => self.take_field(key, value),
             None if self.open == Open::List && line.contains('@') => self.add_recipients(Role::Recipient, line),
-            None => {
-                self.read.unparsed += 1;
-                self.open = Open::Nothing;
-            }
+            None => self.open = Open::Nothing,
         }
     }
 
@@ -230,10 +235,8 @@ impl Reader {
                 self.add_recipients(Role::Recipient, value);
                 Open::List
             }
-            _ => {
-                self.read.others.push((key.to_owned(), value.to_owned()));
-                Open::Other
-            }
+            // Label, Mailbox, SentUtc, ReceivedUtc, and keys that nobody knows.
+            _ => Open::Nothing,
         };
     }
 
@@ -278,8 +281,7 @@ impl Reader {
                 }
             }
             Open::Unique(field) => fold(self.slot(field).get_or_insert_default(), value),
-            Open::Other => fold(self.read.others.last_mut().map(|(_, other)| other).expect("one is open"), value),
-            Open::Nothing => self.read.unparsed += 1,
+            Open::Nothing => {}
         }
     }
 

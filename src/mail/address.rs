@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::decode::{decode_words, hex_byte};
+use super::{decode::decode_words, hex};
 
 /// What kind of name an address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ fn decode_imcea(encoded: &str) -> String {
     let mut rest = encoded.as_bytes();
     while let Some((&byte, behind)) = rest.split_first() {
         rest = behind;
-        match (byte, behind.get(..2).and_then(hex_byte)) {
+        match (byte, behind.get(..2).and_then(hex::byte)) {
             (b'+', Some(meant)) => {
                 decoded.push(meant);
                 rest = &behind[2..];

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-use super::{headers::Head, parts::ContentType};
+use super::{headers::Head, hex, parts::ContentType};
 use crate::limits;
 
 /// A Content-Transfer-Encoding (RFC 2045 §6).
@@ -82,7 +82,7 @@ pub fn decode_quoted_printable(bytes: &[u8]) -> Vec<u8> {
     while let Some(at) = memchr::memchr(b'=', rest) {
         decoded.extend_from_slice(&rest[..at]);
         rest = &rest[at + 1..];
-        if let Some(byte) = rest.get(..2).and_then(hex_byte) {
+        if let Some(byte) = rest.get(..2).and_then(hex::byte) {
             decoded.push(byte);
             rest = &rest[2..];
         } else if let Some(next) = soft_break(rest) {
@@ -106,13 +106,6 @@ fn soft_break(rest: &[u8]) -> Option<usize> {
     }
 }
 
-/// The byte that two hex digits of either case spell.
-pub fn hex_byte(pair: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let [high, low] = pair else { return None };
-    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
-}
-
 /// Bytes whose charset nobody told: UTF-8, else windows-1252, which reads every byte.
 pub fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
@@ -130,7 +123,9 @@ pub fn text_in<'a>(charset: Option<&[u8]>, bytes: &'a [u8]) -> Cow<'a, str> {
     let text = charset.and_then(|charset| decode_charset(charset, bytes)).map_or_else(|| text_of(bytes), Cow::Owned);
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)),
-        Cow::Owned(text) if text.starts_with(BYTE_ORDER_MARK) => Cow::Owned(text[BYTE_ORDER_MARK.len_utf8()..].to_owned()),
+        Cow::Owned(text) if text.starts_with(BYTE_ORDER_MARK) => {
+            Cow::Owned(text[BYTE_ORDER_MARK.len_utf8()..].to_owned())
+        }
         owned => owned,
     }
 }

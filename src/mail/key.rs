@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     comments::{comment_length, skip_comments},
     decode::text_of,
-    digest::{Digest, write_hex},
+    digest::Digest,
     headers::{Head, unfold},
+    hex::{self, Hex},
 };
 use crate::limits;
 
@@ -108,13 +109,13 @@ impl Guard {
 
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        write!(f, "{}", Hex(&self.0))
     }
 }
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        write!(f, "{}", Hex(&self.0))
     }
 }
 
@@ -127,10 +128,6 @@ impl Serialize for Guard {
 impl<'de> Deserialize<'de> for Guard {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Guard, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let number = u64::from_str_radix(&text, 16).map_err(serde::de::Error::custom)?;
-        if text.len() != 16 {
-            return Err(serde::de::Error::custom("a guard is 16 hex digits"));
-        }
-        Ok(Guard(number.to_be_bytes()))
+        hex::parse(&text).map(Guard).ok_or_else(|| serde::de::Error::custom("a guard is 16 hex digits"))
     }
 }

@@ -6,6 +6,7 @@ pub mod comments;
 pub mod decode;
 pub mod digest;
 pub mod headers;
+pub mod hex;
 pub mod key;
 pub mod lines;
 pub mod parts;

@@ -5,12 +5,7 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 
-use super::{
-    comments::without_comments,
-    decode::{Encoding, hex_byte},
-    headers::Head,
-    lines::is_space,
-};
+use super::{comments::without_comments, decode::Encoding, headers::Head, hex, lines::is_space};
 use crate::limits;
 
 /// A Content-Type, Content-Disposition or Content-Transfer-Encoding: its value in lower case, and its parameters. All
@@ -146,7 +141,7 @@ fn percent_decode(value: &[u8], first: bool) -> Vec<u8> {
     }
     let mut decoded = Vec::with_capacity(text.len());
     while let Some((&byte, rest)) = text.split_first() {
-        match rest.get(..2).and_then(hex_byte) {
+        match rest.get(..2).and_then(hex::byte) {
             Some(meant) if byte == b'%' => {
                 decoded.push(meant);
                 text = &rest[2..];
@@ -167,13 +162,13 @@ pub struct Split {
     pub parts: Vec<Range<usize>>,
     /// The closing delimiter was there.
     pub closed: bool,
-    /// There were more than [`limits::PARTS_EXAMINED_MAX`].
+    /// There were more parts than were asked for.
     pub truncated: bool,
 }
 
 /// Cuts `bytes[span]` at the lines that are `--boundary`, or `--boundary--` for the last, white space behind aside.
 /// Without a closing delimiter the last part runs to the end.
-pub fn split(bytes: &[u8], span: Range<usize>, boundary: &[u8]) -> Split {
+pub fn split(bytes: &[u8], span: Range<usize>, boundary: &[u8], parts_max: usize) -> Split {
     let mut found = Split::default();
     if boundary.is_empty() || boundary.len() > limits::BOUNDARY_BYTES_MAX {
         return found;
@@ -195,7 +190,7 @@ pub fn split(bytes: &[u8], span: Range<usize>, boundary: &[u8]) -> Split {
             found.closed = true;
             return found;
         }
-        if found.parts.len() == limits::PARTS_EXAMINED_MAX {
+        if found.parts.len() == parts_max {
             found.truncated = true;
             return found;
         }
@@ -280,9 +275,14 @@ pub struct Leaves<'a> {
     pub truncated: bool,
 }
 
-/// The leaves of the mail at `bytes[span]`, whose header block is `head`. Attached mails are leaves: nobody looks
-/// into them here.
+/// The leaves of the mail at `bytes[span]`, whose header block is `head`, at most [`limits::PARTS_EXAMINED_MAX`].
+/// Attached mails are leaves: nobody looks into them here.
 pub fn leaves<'a>(bytes: &'a [u8], span: Range<usize>, head: Head<'a>) -> Leaves<'a> {
+    first_leaves(bytes, span, head, limits::PARTS_EXAMINED_MAX)
+}
+
+/// As [`leaves`], but of another number of parts at most, for a reader who knows how many there are.
+pub fn first_leaves<'a>(bytes: &'a [u8], span: Range<usize>, head: Head<'a>, parts_max: usize) -> Leaves<'a> {
     let mut found = Leaves { closed: true, ..Leaves::default() };
     let kind = ContentType::of(&head);
     let mut waiting =
@@ -294,8 +294,8 @@ pub fn leaves<'a>(bytes: &'a [u8], span: Range<usize>, head: Head<'a>) -> Leaves
             found.leaves.push(part);
             continue;
         };
-        let mut split = split(bytes, part.body.clone(), &boundary);
-        let room = limits::PARTS_EXAMINED_MAX.saturating_sub(found.leaves.len() + waiting.len());
+        let mut split = split(bytes, part.body.clone(), &boundary, parts_max);
+        let room = parts_max.saturating_sub(found.leaves.len() + waiting.len());
         found.truncated |= split.truncated || split.parts.len() > room;
         split.parts.truncate(room);
         found.closed &= split.closed;

@@ -9,7 +9,10 @@ use mailjournal::{
     mail::address,
 };
 
-use crate::evidence_hostile::busy_with;
+use crate::{
+    evidence_hostile::busy_with,
+    stage::{MONDAY, SECOND, Stage},
+};
 
 const ORIGINAL: &str = "From: alice@c.example\r\nTo: header@c.example\r\nDate: d\r\nSubject: s\r\n\
                         Message-ID: <o@c.example>\r\n\r\nbody\r\n";
@@ -18,7 +21,7 @@ const PLAIN: &str = "Content-Type: text/plain";
 const MAIL: &str = "Content-Type: message/rfc822";
 
 /// A report of these parts, each a header block and a body.
-pub fn report_of(parts: &[(&str, &[u8])]) -> Vec<u8> {
+fn report_of(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let head = "From: alice@c.example\r\nX-MS-Journal-Report:\r\nMessage-ID: <r@c.example>\r\n";
     multipart(head, parts)
 }
@@ -121,7 +124,8 @@ fn an_unbalanced_quote_or_parenthesis_swallows_nobody() {
 #[test]
 fn comments_and_odd_spelling_in_mime_fields_are_read_alike() {
     let text = (PLAIN, TEXT.as_bytes());
-    for kind in ["message/rfc822 (x)", "(x(y\\))) message/rfc822; name=x", "Message / RFC822", "message/rfc822(x);a=b"] {
+    for kind in ["message/rfc822 (x)", "(x(y\\))) message/rfc822; name=x", "Message / RFC822", "message/rfc822(x);a=b"]
+    {
         check_whole(kind, report_of(&[text, (&format!("Content-Type: {kind}"), ORIGINAL.as_bytes())]));
     }
     for kind in ["text/plain (report); charset=us-ascii", "(a)text(b)/(c)plain", "TEXT/PLAIN (x;y)"] {
@@ -183,7 +187,10 @@ fn a_fold_within_a_recipient_keeps_its_path() {
     check(flowed, "Bcc: a@b.example, Expanded: \r\ndl@x.example\r\n");
     check(flowed, "Cc: \r\nBcc: a@b.example, \r\n Expanded: dl@x.example\r\n");
     check(flowed, "Bcc: a@b.example, Expanded: dl@x.example \r\nTo: \r\n");
-    check("Content-Type: text/plain; format=Flowed; delsp=yes", "Bcc: a@b.exa \r\nmple, Expanded: dl@x. \r\nexample\r\n");
+    check(
+        "Content-Type: text/plain; format=Flowed; delsp=yes",
+        "Bcc: a@b.exa \r\nmple, Expanded: dl@x. \r\nexample\r\n",
+    );
 }
 
 #[test]
@@ -264,4 +271,25 @@ fn an_unknown_charset_is_read_as_windows_1252() {
     assert_eq!(addresses(&evidence), ["jos\u{e9}@b.example"]);
     let evidence = read_mail(&report_of(&[(&kind, "Sender: é@c.example".as_bytes()), (MAIL, ORIGINAL.as_bytes())]));
     assert_eq!(evidence.expect("a report").sender.as_deref(), Some("é@c.example"));
+}
+
+/// It names no status of a recipient, and its report does not say what it is.
+#[test]
+fn a_journaled_bounce_is_told_as_a_bounce() {
+    let bounce = "From: postmaster@x.example\r\nTo: a@x.example\r\nDate: d\r\nX-MS-Embedded-Report:\r\n\
+                  Subject: Undeliverable: hello\r\nMessage-ID: <bounce@x.example>\r\n\r\n\
+                  Your message did not reach the following recipient(s): b@y.example\r\n";
+    let text =
+        "Sender: <>\r\nSubject: Undeliverable: hello\r\nMessage-ID: <bounce@x.example>\r\nRecipient: a@x.example\r\n";
+    let told = |bytes: Vec<u8>| {
+        let mut stage = Stage::new();
+        let arrival = stage.mail(0, MONDAY, bytes.into(), None, "journal@x.example");
+        stage.turn(vec![arrival]);
+        stage.run_until(MONDAY + 3600 * SECOND);
+        stage.non_deliveries.len()
+    };
+    assert_eq!(told(bounce.as_bytes().to_vec()), 1, "as it came");
+    assert_eq!(told(report_of(&[(PLAIN, text.as_bytes()), (MAIL, bounce.as_bytes())])), 1, "journaled");
+    let reply = bounce.replace("X-MS-Embedded-Report:", "Auto-Submitted: auto-replied").replace("postmaster", "b");
+    assert_eq!(told(report_of(&[(PLAIN, text.as_bytes()), (MAIL, reply.as_bytes())])), 0, "a reply");
 }
