@@ -305,5 +305,5 @@ fn a_record_with_very_many_variants_comes_back() {
     for number in 0..1_200 {
         record.originals.push(original(format!("From: v{number}@x\r\n\r\nvariant").as_bytes(), OriginalRole::Variant));
     }
-    assert_eq!(read(&build(&record).unwrap()), Some(record));
+    assert!(read(&build(&record).unwrap()) == Some(record));
 }
