@@ -59,7 +59,7 @@
 //! 3. Nothing leaves except as an effect, and each effect is observed once: what is dropped is counted. Held by
 //!    `every_arrival_has_one_disposition_and_every_original_its_file`.
 //! 4. An original's bytes are never re-encoded. Held by `a_huge_mail_is_cut_exactly`,
-//!    `the_journal_report_reads_as_its_oracle_says`, `pythons_email_package_gets_the_originals_bytes_back`.
+//!    `the_journal_report_reads_as_its_oracle_says`, `the_parts_that_pythons_email_package_finds_hold_the_originals_bytes`.
 //! 5. Merging is a join: a record does not depend on the order or repetition of its evidence. Held by
 //!    `any_order_repetition_and_split_ends_in_the_same_records`, `the_correlator_agrees_with_the_naive_model`.
 //! 6. Effects and positions become visible together or not at all. Held by

@@ -199,6 +199,10 @@ pub const MULTIPART_DEPTH_MAX: usize = 8;
 /// How many parts of one mail we look at, parts. A report has two to five; a forged one may have millions.
 pub const PARTS_EXAMINED_MAX: usize = 1_000;
 
+/// How many texts of a report are read for its envelope, parts: gateways put a banner or two before it, and each
+/// is read whole.
+pub const REPORT_TEXTS_MAX: usize = 8;
+
 /// How many header fields of one block we keep, fields. Real mails have below a thousand; each costs 32 bytes here.
 pub const HEADER_FIELDS_MAX: usize = 200_000;
 

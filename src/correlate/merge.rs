@@ -491,7 +491,8 @@ fn closed_notice(entries: &[Entry], originals: &[RecordedOriginal]) -> Option<Cl
 fn tells_non_delivery(notice: &Notice, form: Form) -> bool {
     let undelivered = |action: &String| action == "failed" || action == "delayed";
     match notice.statuses.is_empty() {
-        true => matches!(form, Form::DeliveryStatus | Form::UndeliverableReport),
+        // Drafts of version 1 tell it by the form alone.
+        true => notice.is_bounce || matches!(form, Form::DeliveryStatus | Form::UndeliverableReport),
         false => notice.statuses.iter().filter_map(|status| status.action.as_ref()).any(undelivered),
     }
 }

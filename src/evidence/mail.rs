@@ -85,11 +85,29 @@ pub(super) fn header_recipients(head: &Head) -> Vec<RecipientClaim> {
         ("Cc", Role::Cc),
         ("Bcc", Role::Bcc),
         ("Delivered-To", Role::Recipient),
-        ("X-Envelope-To", Role::Recipient),
         ("X-Original-To", Role::Recipient),
-    ];
+    ]
+    .into_iter()
+    .chain(ENVELOPE_TO);
     let of = |(name, role)| head.all(name).flat_map(move |field| claims(field, role)).collect::<Vec<_>>();
-    fields.into_iter().flat_map(of).collect()
+    fields.flat_map(of).collect()
+}
+
+/// Fields in which servers write who received into the mail itself: Postfix and qpsmtpd, Piler, BlueMind (which copies
+/// the To alone; journal-formats §3.3, §3.6).
+const ENVELOPE_TO: [(&str, Role); 3] = [
+    ("X-Envelope-To", Role::Recipient),
+    ("X-Piler-Envelope-To", Role::Recipient),
+    ("X-BM-Journaling-Orig-To", Role::To),
+];
+
+/// Fields in which the same servers write who sent.
+const ENVELOPE_FROM: [&str; 2] = ["X-Envelope-From", "X-BM-Journaling-Orig-From"];
+
+/// Whether a server wrote the envelope into the mail's header block.
+pub(super) fn has_envelope_headers(head: &Head) -> bool {
+    let names = ENVELOPE_TO.iter().map(|(name, _)| name).chain(&ENVELOPE_FROM);
+    names.into_iter().any(|name| head.has(name))
 }
 
 fn claims(field: &Field, role: Role) -> Vec<RecipientClaim> {
@@ -106,9 +124,10 @@ fn claims(field: &Field, role: Role) -> Vec<RecipientClaim> {
     address::parse_list(&text_of(&value)).into_iter().map(claim).collect()
 }
 
-/// The envelope sender that a mail's header fields tell: `X-Envelope-From`, else `Return-Path`; `""` is the null sender.
+/// The envelope sender that a mail's header fields tell: a server's own field, else `Return-Path`; `""` is the null
+/// sender.
 pub(super) fn header_sender(head: &Head) -> Option<String> {
-    let value = head.text("X-Envelope-From").or_else(|| head.text("Return-Path"))?;
+    let value = ENVELOPE_FROM.iter().chain(&["Return-Path"]).find_map(|name| head.text(name))?;
     Some(address::parse(&value).map(|mailbox| mailbox.address.text).unwrap_or_default())
 }
 

@@ -245,6 +245,9 @@ pub struct Notice {
     pub reporting_mta: Option<String>,
     pub original_envelope_id: Option<String>,
     pub statuses: Vec<RecipientStatus>,
+    /// It is a delivery status notification or a bounce of another form, be it journaled: without any status, too, it
+    /// says that something was not delivered.
+    pub is_bounce: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -100,7 +100,7 @@ fn is_auto_reply(head: &Head) -> bool {
 
 /// Reads the notice that a mail was found to be.
 pub(super) fn read(form: Form, bytes: &[u8], head: &Head, leaves: &Leaves) -> Read {
-    let mut notice = Notice::default();
+    let mut notice = Notice { is_bounce: form == Form::DeliveryStatus, ..Notice::default() };
     let mut original_message_id = None;
     for leaf in &leaves.leaves {
         let body = &bytes[leaf.body.clone()];

@@ -26,10 +26,12 @@ pub(super) fn is_tnef(head: &Head) -> bool {
 }
 
 fn has_rpmsg_part(body: &[u8]) -> bool {
+    // Only the first on a line can stand behind the field's name, so no byte is looked at twice.
+    let mut from = 0;
     memmem::find_iter(body, b"application/x-microsoft-rpmsg-message").any(|at| {
-        let line = &body[..at];
-        let start = memchr::memrchr2(b'\n', b'\r', line).map_or(0, |end| end + 1);
-        line[start..].trim_ascii().eq_ignore_ascii_case(b"Content-Type:")
+        let between = &body[std::mem::replace(&mut from, at)..at];
+        let start = memchr::memrchr2(b'\n', b'\r', between).map_or(0, |end| end + 1);
+        between[start..].trim_ascii().eq_ignore_ascii_case(b"Content-Type:")
     })
 }
 

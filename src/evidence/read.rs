@@ -5,7 +5,10 @@ use bytes::Bytes;
 
 use super::{
     Evidence, Flag, Form, Kind, Place, PlaceKind, Rejection, bounds, envelope_event,
-    mail::{Mail, first_server, header_recipients, header_sender, message_id_of, network_message_id_of},
+    mail::{
+        Mail, first_server, has_envelope_headers, header_recipients, header_sender, message_id_of,
+        network_message_id_of,
+    },
     notice, original, protection, report,
 };
 use crate::{
@@ -14,6 +17,7 @@ use crate::{
         Digest,
         decode::{decode_base64, decode_quoted_printable},
         key::stand_in_of,
+        parts::ContentType,
     },
 };
 
@@ -58,14 +62,11 @@ fn understand(id: Digest, mail: &Mail) -> Evidence {
 }
 
 fn is_multipart_report(mail: &Mail) -> bool {
-    mail.head
-        .get("Content-Type")
-        .is_some_and(|value| value.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/report")))
+    ContentType::of(&mail.head).is("multipart/report")
 }
 
 fn read_plain_copy(id: Digest, mail: &Mail) -> Evidence {
-    let has_envelope = mail.head.has("X-Envelope-To") || mail.head.has("X-Envelope-From");
-    let form = if has_envelope { Form::EnvelopeHeaders } else { Form::PlainCopy };
+    let form = if has_envelope_headers(&mail.head) { Form::EnvelopeHeaders } else { Form::PlainCopy };
     whole_mail(id, mail, Kind::PlainCopy, form)
 }
 

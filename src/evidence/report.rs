@@ -1,19 +1,23 @@
 //! Journal reports: which mails are one, and what they say (journal-formats §1–§3).
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
 
 use super::{
-    Evidence, Flag, Form, Kind, Original, Place, PlaceKind,
+    Evidence, Flag, Form, Kind, Original, Place, PlaceKind, html,
     mail::{Mail, first_server, header_recipients, message_id_of, network_message_id_of},
     notice, original, protection, signals,
-    text::EnvelopeText,
+    text::{self, EnvelopeText},
 };
-use crate::mail::{
-    Digest, Key,
-    decode::{Encoding, decode_words, text_in},
-    headers::Head,
-    key::{message_id_key, stand_in_of},
-    parts::{Leaf, leaves},
+use crate::{
+    limits,
+    mail::{
+        Digest, Key,
+        address::strip_prefix_any_case,
+        decode::{Encoding, decode_words, text_in},
+        headers::Head,
+        key::{message_id_key, stand_in_of},
+        parts::{Leaf, leaves},
+    },
 };
 
 /// What looking for a report found.
@@ -45,8 +49,8 @@ fn has_report_shape(mail: &Mail) -> bool {
     let Some(first) = leaves.next().filter(|leaf| leaf.kind.is("text/plain")) else { return false };
     let body = &mail.bytes[first.body.clone()];
     let start = first.encoding.decode(&body[..body.len().min(SHAPE_BYTES)]);
-    let start = start.trim_ascii_start();
-    start.get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"sender:")) && leaves.any(Leaf::is_mail)
+    let start = text_in(first.kind.param("charset").as_deref(), &start);
+    strip_prefix_any_case(start.trim_ascii_start(), "sender:").is_some() && leaves.any(Leaf::is_mail)
 }
 
 /// Enough to see a text's first word, in any transfer encoding, bytes.
@@ -56,15 +60,22 @@ const SHAPE_BYTES: usize = 256;
 /// (no text but white space), or is a machine's (`Auto-Submitted: auto-generated`), or marks the attachment as the mail
 /// that it wrapped. And the attachment has a report's marker and reads as one. Anything else is a mail about a report.
 fn wrapped(id: Digest, mail: &Mail) -> Found {
-    let mut attached = mail.leaves.leaves.iter().filter(|leaf| leaf.is_mail());
-    let (Some(leaf), None) = (attached.next(), attached.next()) else { return Found::Nothing };
+    let only = |is: fn(&Leaf) -> bool| {
+        let mut attached = mail.leaves.leaves.iter().filter(|leaf| is(leaf));
+        attached.next().filter(|_| attached.next().is_none())
+    };
+    let Some(leaf) = only(|leaf| leaf.is_mail()).or_else(|| only(is_mail_file)) else { return Found::Nothing };
     let body = &mail.bytes[leaf.body.clone()];
     let is_wrapper = leaf.kind.param("x-spam-type").is_some_and(|kind| kind == b"original")
         || mail
             .head
             .get("Auto-Submitted")
             .is_some_and(|value| value.to_ascii_lowercase().starts_with(b"auto-generated"))
-        || mail.leaves.leaves.iter().all(|other| other.is_mail() || is_empty_text(mail.bytes, other));
+        || mail
+            .leaves
+            .leaves
+            .iter()
+            .all(|other| other.is_mail() || is_mail_file(other) || is_empty_text(mail.bytes, other));
     if !is_wrapper {
         return Found::Nothing;
     }
@@ -81,6 +92,11 @@ fn wrapped(id: Digest, mail: &Mail) -> Found {
     Found::Report(Box::new(read))
 }
 
+/// A mail that was saved as a file and attached as that.
+fn is_mail_file(leaf: &Leaf) -> bool {
+    !leaf.is_mail() && leaf.has_name_ending(".eml")
+}
+
 fn is_empty_text(bytes: &[u8], leaf: &Leaf) -> bool {
     leaf.kind.essence.starts_with("text/") && leaf.file_name().is_none() && text_of_leaf(bytes, leaf).trim().is_empty()
 }
@@ -91,7 +107,7 @@ fn understand(id: Digest, mail: &Mail, form: Form) -> Option<Evidence> {
     let heads: Vec<Head> = attached.iter().map(Attached::head).collect();
     let first = attached.first().zip(heads.first());
     let subject = first.and_then(|(_, head)| head.decoded("Subject"));
-    let text = envelope_text(mail, subject.as_deref());
+    let text = envelope_text(mail, &attached, subject.as_deref());
     if attached.is_empty() && !text.is_envelope() && text.message_id.is_none() {
         return None;
     }
@@ -100,7 +116,7 @@ fn understand(id: Digest, mail: &Mail, form: Form) -> Option<Evidence> {
     evidence.originals = attached.iter().zip(&heads).map(|(attached, head)| attached.examine(head)).collect();
     evidence.report_id = message_id_of(&mail.head).map(|(key, _)| key.as_str().to_owned());
     evidence.server = first_server(&mail.head);
-    evidence.tags = text.tags();
+    evidence.tags = text.tags.clone();
     evidence.flags = flags_of(mail, &text, &attached, &heads, subject.as_deref(), &evidence);
     if let Some((attached, head)) = first.filter(|(attached, _)| !attached.opaque) {
         evidence.network_message_id = network_message_id_of(head);
@@ -139,6 +155,16 @@ pub(super) fn notice_of(bytes: &[u8], head: &Head) -> Option<super::Notice> {
     notice::form_of(head, &leaves).map(|form| notice::read(form, bytes, head, &leaves).notice)
 }
 
+/// Where a leaf's bytes are.
+fn place_of(leaf: &Leaf) -> Place {
+    let how = match leaf.encoding {
+        Encoding::Identity => PlaceKind::Cut,
+        Encoding::Base64 => PlaceKind::Base64,
+        Encoding::QuotedPrintable => PlaceKind::QuotedPrintable,
+    };
+    Place::span(how, leaf.body.clone())
+}
+
 /// An original attached to a report.
 struct Attached<'a> {
     bytes: Cow<'a, [u8]>,
@@ -150,14 +176,8 @@ struct Attached<'a> {
 
 impl<'a> Attached<'a> {
     fn new(mail: &Mail<'a>, leaf: &Leaf, decrypted: bool, opaque: bool) -> Attached<'a> {
-        let span: Range<usize> = leaf.body.clone();
-        let how = match leaf.encoding {
-            Encoding::Identity => PlaceKind::Cut,
-            Encoding::Base64 => PlaceKind::Base64,
-            Encoding::QuotedPrintable => PlaceKind::QuotedPrintable,
-        };
-        let bytes = leaf.encoding.decode(&mail.bytes[span.clone()]);
-        Attached { bytes, place: Place::span(how, span), decrypted, opaque }
+        let bytes = leaf.encoding.decode(&mail.bytes[leaf.body.clone()]);
+        Attached { bytes, place: place_of(leaf), decrypted, opaque }
     }
 
     fn head(&self) -> Head<'_> {
@@ -181,17 +201,15 @@ fn attached<'a>(mail: &Mail<'a>) -> Vec<Attached<'a>> {
     if !mails.is_empty() {
         return mails.iter().enumerate().map(|(index, leaf)| Attached::new(mail, leaf, index > 0, false)).collect();
     }
-    let has_name =
-        |leaf: &Leaf, end: &str| leaf.file_name().is_some_and(|name| name.to_ascii_lowercase().ends_with(end));
-    if let Some(leaf) = leaves.iter().filter(is_there).find(|leaf| has_name(leaf, ".eml")) {
+    if let Some(leaf) = leaves.iter().filter(is_there).find(|leaf| leaf.has_name_ending(".eml")) {
         return vec![Attached::new(mail, leaf, false, false)];
     }
     let is_outlook = |leaf: &&Leaf| {
         matches!(
             leaf.kind.essence.as_str(),
             "application/ms-tnef" | "application/vnd.ms-tnef" | "application/vnd.ms-outlook"
-        ) || has_name(leaf, ".msg")
-            || has_name(leaf, "winmail.dat")
+        ) || leaf.has_name_ending(".msg")
+            || leaf.has_name_ending("winmail.dat")
     };
     leaves
         .iter()
@@ -202,21 +220,37 @@ fn attached<'a>(mail: &Mail<'a>) -> Vec<Attached<'a>> {
         .collect()
 }
 
-/// The text part of a report: the first plain text; only if there is none, the first HTML.
-fn envelope_text(mail: &Mail, subject: Option<&str>) -> EnvelopeText {
-    let leaves =
-        || mail.leaves.leaves.iter().filter(|leaf| leaf.file_name().is_none_or(|name| !name.ends_with(".eml")));
-    let text = leaves().find(|leaf| leaf.kind.is("text/plain"));
-    let html = || leaves().find(|leaf| leaf.kind.is("text/html"));
-    let Some(leaf) = text.or_else(html) else { return EnvelopeText::default() };
-    EnvelopeText::read(&text_of_leaf(mail.bytes, leaf), subject)
+/// The envelope that a report's texts tell: plain texts before HTML, and of these the first that tells most. A text
+/// before it may be empty, or what a gateway says of itself. The original is no text of the report.
+fn envelope_text(mail: &Mail, attached: &[Attached], subject: Option<&str>) -> EnvelopeText {
+    let is_text = |leaf: &&Leaf| {
+        let is_original = attached.iter().any(|attached| attached.place == place_of(leaf));
+        !is_original && !leaf.has_name_ending(".eml")
+    };
+    let of_kind = |kind| mail.leaves.leaves.iter().filter(move |leaf| leaf.kind.is(kind)).filter(is_text);
+    let mut best = EnvelopeText::default();
+    for leaf in of_kind("text/plain").chain(of_kind("text/html")).take(limits::REPORT_TEXTS_MAX) {
+        let read = EnvelopeText::read(&text_of_leaf(mail.bytes, leaf), subject);
+        if read.told() > best.told() {
+            best = read;
+        }
+        if best.is_whole() {
+            break;
+        }
+    }
+    best
 }
 
 /// A text part's text, decoded; of HTML, what a person reads.
 fn text_of_leaf(bytes: &[u8], leaf: &Leaf) -> String {
     let decoded = leaf.encoding.decode(&bytes[leaf.body.clone()]);
     let text = text_in(leaf.kind.param("charset").as_deref(), &decoded);
-    if leaf.kind.is("text/html") { super::html::to_text(&text) } else { text.into_owned() }
+    let is = |name: &str, word: &[u8]| leaf.kind.param(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
+    match leaf.kind.essence.as_str() {
+        "text/html" => html::to_text(&text),
+        "text/plain" if is("format", b"flowed") => text::unflow(&text, is("delsp", b"yes")),
+        _ => text.into_owned(),
+    }
 }
 
 fn flags_of(

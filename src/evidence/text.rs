@@ -1,5 +1,7 @@
 //! The text part of a journal report: `Key: value` lines that tell the envelope (MS-XJRNL §2.1; journal-formats §1.5,
-//! §2.3, §8.2). One pass, never fails: what is not understood is kept as such.
+//! §2.3, §8.2). One pass, never fails: what is not understood is passed over, and stays in the arrival.
+
+use std::borrow::Cow;
 
 use std::collections::BTreeMap;
 
@@ -22,10 +24,8 @@ pub struct EnvelopeText {
     /// As found.
     pub message_id: Option<String>,
     pub recipients: Vec<RecipientClaim>,
-    /// Label, Mailbox, SentUtc, ReceivedUtc and keys that nobody knows, as spelled.
-    pub others: Vec<(String, String)>,
-    /// Lines without a key.
-    pub unparsed: usize,
+    /// The fields of managed folders and retention (MRM), by their names in lower case; the first of a name counts.
+    pub tags: BTreeMap<String, String>,
     /// A key that may stand once stood again; the first counts.
     pub duplicate_field: bool,
     /// Recipients came with `(To)` behind them, as mail clients export them.
@@ -39,34 +39,36 @@ impl EnvelopeText {
     /// line ends of its own are no statements of the server.
     pub fn read(text: &str, subject: Option<&str>) -> EnvelopeText {
         let mut reader = Reader::default();
+        let mut held = HeldLine::default();
         let injected = subject.map(injected_lines).unwrap_or_default();
         let mut injected = injected.iter().peekable();
         for line in text.split(['\n', '\r']) {
-            if matches!(reader.open, Open::Unique(Unique::Subject))
+            if held.0.is_none()
+                && reader.open == Open::Unique(Unique::Subject)
                 && injected.next_if(|&&part| part == line.trim()).is_some()
             {
                 continue;
             }
-            reader.take(line);
+            held.take(line, &mut reader);
         }
+        held.release(&mut reader);
         reader.read
-    }
-
-    /// The fields of managed folders and retention (MRM), by their names in lower case; the first of a name counts.
-    pub fn tags(&self) -> BTreeMap<String, String> {
-        let mut tags = BTreeMap::new();
-        for (name, value) in &self.others {
-            let name = name.to_ascii_lowercase();
-            if TAGS.contains(&name.as_str()) && !value.is_empty() {
-                tags.entry(name).or_insert_with(|| value.clone());
-            }
-        }
-        tags
     }
 
     /// Whether it tells anything of an envelope.
     pub fn is_envelope(&self) -> bool {
         self.sender.is_some() || !self.recipients.is_empty()
+    }
+
+    /// Whether it tells both who sent and who received.
+    pub fn is_whole(&self) -> bool {
+        self.sender.is_some() && !self.recipients.is_empty()
+    }
+
+    /// How much it tells, to be compared: an envelope before a Message-ID alone, before nothing.
+    pub fn told(&self) -> usize {
+        let sides = usize::from(self.sender.is_some()) + usize::from(!self.recipients.is_empty());
+        2 * sides + usize::from(self.message_id.is_some())
     }
 }
 
@@ -92,10 +94,110 @@ enum Open {
     #[default]
     Nothing,
     Unique(Unique),
-    Other,
     Recipients(Role),
+    /// A label of retention.
+    Tag(&'static str),
     /// `Recipients:`, one a line (Exchange 2000 and 2003, exports).
     List,
+}
+
+/// A recipient's line that may go on in the next: with a comma before `Expanded:`, or with the address behind it.
+#[derive(Default)]
+struct HeldLine<'a>(Option<Cow<'a, str>>);
+
+impl<'a> HeldLine<'a> {
+    fn take(&mut self, line: &'a str, reader: &mut Reader) {
+        if line.trim().is_empty() {
+            return;
+        }
+        let is_led = line.as_bytes().first().copied().is_some_and(is_space);
+        if let Some(held) = self.0.as_mut().filter(|held| is_led && goes_on(held, line)) {
+            let held = held.to_mut();
+            held.push(' ');
+            held.push_str(line.trim());
+            return;
+        }
+        self.release(reader);
+        if reader.is_of_recipients(line) {
+            self.0 = Some(Cow::Borrowed(line));
+        } else {
+            reader.take(line);
+        }
+    }
+
+    fn release(&mut self, reader: &mut Reader) {
+        if let Some(line) = self.0.take() {
+            reader.take(&line);
+        }
+    }
+}
+
+/// Whether the line behind a recipient's belongs to the same recipient.
+fn goes_on(line: &str, next: &str) -> bool {
+    if next.trim_start().starts_with([',', ';']) {
+        return true;
+    }
+    let Some(label) = line.trim_end().strip_suffix(':') else { return false };
+    let label = label.trim_end();
+    let label = strip_suffix_any_case(label, "from").map_or(label, str::trim_end);
+    ["expanded", "forwarded"]
+        .iter()
+        .find_map(|word| strip_suffix_any_case(label, word))
+        .is_some_and(|before| before.trim_end().ends_with([',', ';']))
+}
+
+fn strip_suffix_any_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let (head, tail) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
+    tail.eq_ignore_ascii_case(suffix).then_some(head)
+}
+
+/// Text that was sent as `format=flowed` (RFC 3676 §4), its soft line breaks undone: a line that ends with a blank goes
+/// on in the next. A field without a value does not, nor does one swallow another field; but a subject does, for its
+/// words are anybody's.
+pub(super) fn unflow(text: &str, delete_space: bool) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let (mut is_soft, mut is_subject) = (false, false);
+    let end = if text.contains('\n') { '\n' } else { '\r' };
+    for line in text.split(end).map(|line| line.strip_suffix('\r').unwrap_or(line)) {
+        // Space-stuffing, RFC 3676 §4.4.
+        let line = line.strip_prefix(' ').unwrap_or(line);
+        let key = key_and_value(line).filter(|(key, _)| is_known_key(key));
+        if is_soft && (is_subject || key.is_none()) {
+            if delete_space {
+                plain.pop();
+            }
+        } else {
+            if !plain.is_empty() {
+                plain.push('\n');
+            }
+            is_subject = key.is_some_and(|(key, _)| key.eq_ignore_ascii_case("subject"));
+        }
+        plain.push_str(line);
+        is_soft = line.ends_with(' ') && line != "-- " && !key.is_some_and(|(_, value)| value.is_empty());
+    }
+    plain
+}
+
+/// The fields that reports are known to have (journal-formats §8.2).
+fn is_known_key(key: &str) -> bool {
+    let known = [
+        "sender",
+        "on-behalf-of",
+        "subject",
+        "message-id",
+        "label",
+        "mailbox",
+        "sentutc",
+        "sent",
+        "receivedutc",
+        "received",
+        "to",
+        "cc",
+        "bcc",
+        "recipient",
+        "recipients",
+    ];
+    known.iter().any(|name| name.eq_ignore_ascii_case(key))
 }
 
 #[derive(Default)]
@@ -107,6 +209,17 @@ struct Reader {
 }
 
 impl Reader {
+    /// Whether a line names recipients, by its key or by what stands open before it.
+    fn is_of_recipients(&self, line: &str) -> bool {
+        let goes_on = matches!(self.open, Open::Recipients(_) | Open::List);
+        match key_and_value(line) {
+            Some((key, _)) => {
+                ["to", "cc", "bcc", "recipient", "recipients"].iter().any(|name| name.eq_ignore_ascii_case(key))
+            }
+            None => goes_on,
+        }
+    }
+
     fn take(&mut self, line: &str) {
         if line.trim().is_empty() {
             return;
@@ -117,10 +230,7 @@ impl Reader {
         match key_and_value(line) {
             Some((key, value)) => self.take_field(key, value),
             None if self.open == Open::List && line.contains('@') => self.add_recipients(Role::Recipient, line),
-            None => {
-                self.read.unparsed += 1;
-                self.open = Open::Nothing;
-            }
+            None => self.open = Open::Nothing,
         }
     }
 
@@ -138,11 +248,20 @@ impl Reader {
                 self.add_recipients(Role::Recipient, value);
                 Open::List
             }
-            _ => {
-                self.read.others.push((key.to_owned(), value.to_owned()));
-                Open::Other
-            }
+            name => match TAGS.into_iter().find(|tag| *tag == name) {
+                Some(tag) => self.take_tag(tag, value),
+                // A key that nobody knows.
+                None => Open::Nothing,
+            },
         };
+    }
+
+    fn take_tag(&mut self, name: &'static str, value: &str) -> Open {
+        if value.is_empty() || self.read.tags.contains_key(name) {
+            return Open::Nothing;
+        }
+        self.read.tags.insert(name.to_owned(), value.to_owned());
+        Open::Tag(name)
     }
 
     fn take_unique(&mut self, field: Unique, value: &str) -> Open {
@@ -186,8 +305,8 @@ impl Reader {
                 }
             }
             Open::Unique(field) => fold(self.slot(field).get_or_insert_default(), value),
-            Open::Other => fold(self.read.others.last_mut().map(|(_, other)| other).expect("one is open"), value),
-            Open::Nothing => self.read.unparsed += 1,
+            Open::Tag(name) => fold(self.read.tags.get_mut(name).expect("an open tag was read"), value),
+            Open::Nothing => {}
         }
     }
 
@@ -286,10 +405,16 @@ fn last_redirection(value: &str, from: usize) -> Option<(usize, Hop)> {
     })
 }
 
-/// Where a leading quoted local part or name ends: nothing in it is a suffix.
+/// Where a leading quoted local part or name ends: nothing in it is a suffix. 0 where none leads, or it never ends.
 fn end_of_quotes(value: &str) -> usize {
     let Some(inner) = value.strip_prefix('"') else { return 0 };
-    inner.find('"').map_or(0, |end| end + 2)
+    let mut escaped = false;
+    let end = inner.bytes().position(|byte| {
+        let is_end = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        is_end
+    });
+    end.map_or(0, |end| end + 2)
 }
 
 /// `Expanded: address`, `Forwarded: address`, `Expanded from: address`.
@@ -298,7 +423,7 @@ fn redirection(text: &str) -> Option<Hop> {
         .into_iter()
         .find_map(|(word, how)| Some((how, strip_prefix_any_case(text, word)?.trim_start())))?;
     let rest = strip_prefix_any_case(rest, "from").map(str::trim_start).unwrap_or(rest);
-    let address = bare_address(rest.strip_prefix(':')?);
+    let address = bare_address(rest.strip_prefix(':')?.trim_end_matches([',', ';', ' ', '\t']));
     (!address.is_empty()).then_some(Hop { how, address })
 }
 

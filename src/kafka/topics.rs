@@ -30,8 +30,8 @@ const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// What each topic that is written must take at least: a ledger row, a record without its originals.
 const MESSAGE_BYTES_MIN: usize = 64 * 1024;
 
-/// `max.message.bytes` that the drafts topic needs.
-const DRAFT_MESSAGE_BYTES: usize = 52 * 1024 * 1024;
+/// `max.message.bytes` that the drafts topic needs: all that one arrival may say, and what is put around it.
+const DRAFT_MESSAGE_BYTES: usize = limits::EVIDENCE_BYTES_MAX + 4 * 1024 * 1024;
 
 /// Bytes of a value that its topic counts beside it: key, headers, and the batch around it.
 const FRAMING_BYTES: usize = 4 * 1024;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::decode::{decode_words, hex_byte};
+use super::{decode::decode_words, hex};
 
 /// What kind of name an address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ fn decode_imcea(encoded: &str) -> String {
     let mut rest = encoded.as_bytes();
     while let Some((&byte, behind)) = rest.split_first() {
         rest = behind;
-        match (byte, behind.get(..2).and_then(hex_byte)) {
+        match (byte, behind.get(..2).and_then(hex::byte)) {
             (b'+', Some(meant)) => {
                 decoded.push(meant);
                 rest = &behind[2..];
@@ -127,8 +127,8 @@ fn name_and_address(text: &str) -> (&str, &str) {
 }
 
 /// Reads a list (RFC 5322 §3.4): commas or semicolons between addresses, groups, comments, quoted names. Tolerant: a
-/// comma in an unquoted name or in a bracketed X.500 name does not part it. Empty entries and empty groups are no
-/// addresses.
+/// comma in an unquoted name or in a bracketed X.500 name does not part it, and no address is lost where a quote, a
+/// comment or a bracket is never closed or a separator is missing. Empty entries and empty groups are no addresses.
 pub fn parse_list(text: &str) -> Vec<Mailbox> {
     let mut found = Vec::new();
     let mut scan = Scan::default();
@@ -136,7 +136,7 @@ pub fn parse_list(text: &str) -> Vec<Mailbox> {
     for (at, byte) in text.bytes().enumerate() {
         match scan.take(byte) {
             Token::Separator if scan.has_address || byte == b';' => {
-                found.extend(parse(&text[start..at]));
+                push_entry(&mut found, &text[start..at]);
                 start = at + 1;
                 scan.has_address = false;
             }
@@ -144,8 +144,73 @@ pub fn parse_list(text: &str) -> Vec<Mailbox> {
             _ => {}
         }
     }
-    found.extend(parse(&text[start..]));
+    if scan.is_open() {
+        push_words(&mut found, &text[start..]);
+    } else {
+        push_entry(&mut found, &text[start..]);
+    }
     found
+}
+
+/// One entry of a list: an address, or several that only white space or brackets part.
+fn push_entry(found: &mut Vec<Mailbox>, entry: &str) {
+    if memchr::memchr_iter(b'@', entry.as_bytes()).nth(1).is_some() && count_addresses(entry) > 1 {
+        push_words(found, entry);
+    } else {
+        found.extend(parse(entry));
+    }
+}
+
+/// How many addresses an entry spells outside of quotes, comments and `[…]`. What stands before a `<` is a name,
+/// whatever it looks like.
+fn count_addresses(entry: &str) -> usize {
+    let mut scan = Scan::default();
+    let (mut is_counted, mut bare, mut angled) = (false, 0, 0);
+    for byte in entry.bytes() {
+        scan.take(byte);
+        match byte {
+            _ if scan.is_hidden() => {}
+            b'<' => (is_counted, bare) = (false, if angled == 0 { 0 } else { bare }),
+            b' ' | b'\t' | b',' | b'>' => is_counted = false,
+            b'@' if !is_counted => {
+                is_counted = true;
+                *(if scan.angle { &mut angled } else { &mut bare }) += 1;
+            }
+            _ => {}
+        }
+    }
+    bare + angled
+}
+
+/// Reads what keeps no rule: each word with an `@` between others is an address, and each piece with an X.500 name.
+/// Where there is none of either, the text is what it was meant to be.
+fn push_words(found: &mut Vec<Mailbox>, text: &str) {
+    let before = found.len();
+    for piece in text.split([',', ';']) {
+        let mut words = words_with_address(piece);
+        match (words.next(), words.next()) {
+            // Then what stands before it is a name.
+            (Some(_), None) if piece.contains('<') && piece.trim_end().ends_with('>') => found.extend(parse(piece)),
+            (Some(_), _) => found.extend(words_with_address(piece).filter_map(parse)),
+            (None, _) if holds_distinguished_name(piece) => found.extend(parse(piece)),
+            (None, _) => {}
+        }
+    }
+    if found.len() == before {
+        found.extend(parse(text));
+    }
+}
+
+fn words_with_address(text: &str) -> impl Iterator<Item = &str> {
+    let parts = |letter: char| letter.is_whitespace() || matches!(letter, '<' | '>');
+    text.split(parts)
+        .map(|word| word.trim_matches(['"', '(', ')', ':']))
+        .filter(|word| word.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty()))
+}
+
+fn holds_distinguished_name(text: &str) -> bool {
+    let is_start = |start: &[u8]| start.eq_ignore_ascii_case(b"/o=") || start.eq_ignore_ascii_case(b"ex:");
+    text.as_bytes().windows(3).any(is_start)
 }
 
 /// Whether a colon ends a prefix such as `SMTP:` or `EX:` of an address, and not a group's name.
@@ -164,6 +229,8 @@ enum Token {
 #[derive(Default)]
 struct Scan {
     quoted: bool,
+    /// The last byte was a letter or a digit: a quote behind it is a mark like any other (`O"Brien`, `5" disk`).
+    in_word: bool,
     escaped: bool,
     comment: u32,
     bracket: bool,
@@ -178,10 +245,13 @@ impl Scan {
             self.escaped = false;
             return Token::Other;
         }
+        let follows_word = std::mem::replace(&mut self.in_word, byte.is_ascii_alphanumeric() || !byte.is_ascii());
         match byte {
             b'\\' if self.quoted || self.comment > 0 => self.escaped = true,
-            b'"' if self.comment == 0 => self.quoted = !self.quoted,
+            b'"' if self.quoted => self.quoted = false,
             _ if self.quoted => {}
+            _ if self.bracket && byte != b']' => {}
+            b'"' if self.comment == 0 => self.quoted = !follows_word,
             b'(' => self.comment += 1,
             b')' => self.comment = self.comment.saturating_sub(1),
             _ if self.comment > 0 => {}
@@ -196,11 +266,21 @@ impl Scan {
                 self.has_address = true;
             }
             b'@' | b'/' => self.has_address = true,
-            b',' | b';' if !self.bracket && !self.angle => return Token::Separator,
-            b':' if !self.bracket && !self.angle => return Token::Colon,
+            b',' | b';' if !self.angle => return Token::Separator,
+            b':' if !self.angle => return Token::Colon,
             _ => {}
         }
         Token::Other
+    }
+
+    /// Within what only a byte of its own can close.
+    fn is_open(&self) -> bool {
+        self.is_hidden() || self.angle
+    }
+
+    /// Where an `@` is none of an address in a list: quotes, comments, X.500 names.
+    fn is_hidden(&self) -> bool {
+        self.quoted || self.comment > 0 || self.bracket
     }
 }
 

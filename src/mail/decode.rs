@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-use super::headers::Head;
+use super::{headers::Head, hex, parts::ContentType};
 use crate::limits;
 
 /// A Content-Transfer-Encoding (RFC 2045 §6).
@@ -20,11 +20,10 @@ pub enum Encoding {
 
 impl Encoding {
     pub fn of(head: &Head) -> Encoding {
-        let value = head.get("Content-Transfer-Encoding").unwrap_or_default();
-        let word = value.split(|byte| matches!(byte, b';' | b'(' | b' ')).next().unwrap_or_default();
-        match word {
-            word if word.eq_ignore_ascii_case(b"base64") => Encoding::Base64,
-            word if word.eq_ignore_ascii_case(b"quoted-printable") => Encoding::QuotedPrintable,
+        let Some(value) = head.get("Content-Transfer-Encoding") else { return Encoding::Identity };
+        match ContentType::read(&value).essence.as_str() {
+            "base64" => Encoding::Base64,
+            "quoted-printable" => Encoding::QuotedPrintable,
             _ => Encoding::Identity,
         }
     }
@@ -83,7 +82,7 @@ pub fn decode_quoted_printable(bytes: &[u8]) -> Vec<u8> {
     while let Some(at) = memchr::memchr(b'=', rest) {
         decoded.extend_from_slice(&rest[..at]);
         rest = &rest[at + 1..];
-        if let Some(byte) = rest.get(..2).and_then(hex_byte) {
+        if let Some(byte) = rest.get(..2).and_then(hex::byte) {
             decoded.push(byte);
             rest = &rest[2..];
         } else if let Some(next) = soft_break(rest) {
@@ -107,38 +106,39 @@ fn soft_break(rest: &[u8]) -> Option<usize> {
     }
 }
 
-/// The byte that two hex digits of either case spell.
-pub fn hex_byte(pair: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let [high, low] = pair else { return None };
-    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
-}
-
 /// Bytes whose charset nobody told: UTF-8, else windows-1252, which reads every byte.
 pub fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(decode_charset(b"windows-1252", bytes)),
+        Err(_) => Cow::Owned(
+            decode_charset(b"windows-1252", bytes).unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned()),
+        ),
     }
 }
 
-/// Text in a declared charset; what UTF-8 reads or no charset names falls back to [`text_of`].
+/// Text in a declared charset, without a byte order mark; what UTF-8 reads or no charset names falls back to
+/// [`text_of`].
 pub fn text_in<'a>(charset: Option<&[u8]>, bytes: &'a [u8]) -> Cow<'a, str> {
-    match charset {
-        Some(charset) if !is_ascii_superset(charset) => Cow::Owned(decode_charset(charset, bytes)),
-        _ => text_of(bytes),
+    let charset = charset.filter(|charset| !is_ascii_superset(charset));
+    let text = charset.and_then(|charset| decode_charset(charset, bytes)).map_or_else(|| text_of(bytes), Cow::Owned);
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)),
+        Cow::Owned(text) if text.starts_with(BYTE_ORDER_MARK) => {
+            Cow::Owned(text[BYTE_ORDER_MARK.len_utf8()..].to_owned())
+        }
+        owned => owned,
     }
 }
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 fn is_ascii_superset(charset: &[u8]) -> bool {
     charset.eq_ignore_ascii_case(b"utf-8") || charset.eq_ignore_ascii_case(b"us-ascii") || charset.is_empty()
 }
 
-fn decode_charset(charset: &[u8], bytes: &[u8]) -> String {
-    match charset_decoder(charset) {
-        Some(decoder) => decoder(bytes),
-        None => String::from_utf8_lossy(bytes).into_owned(),
-    }
+/// None if we know no charset of that name.
+fn decode_charset(charset: &[u8], bytes: &[u8]) -> Option<String> {
+    charset_decoder(charset).map(|decoder| decoder(bytes))
 }
 
 /// A header value with its encoded words decoded (RFC 2047), cut at [`limits::HEADER_TEXT_BYTES_MAX`]. White space

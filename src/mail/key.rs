@@ -5,9 +5,11 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    comments::{comment_length, skip_comments},
     decode::text_of,
-    digest::{Digest, write_hex},
+    digest::Digest,
     headers::{Head, unfold},
+    hex::{self, Hex},
 };
 use crate::limits;
 
@@ -37,28 +39,48 @@ impl fmt::Display for Key {
     }
 }
 
-/// The key of a Message-ID as found (contract §1): unfolded and trimmed, the first `<…>` in it, else the bare token in
-/// angle brackets, comments before it dropped; case kept. None where nothing is left, or more than [`limits::MESSAGE_ID_BYTES_MAX`] octets are.
+/// The key of a Message-ID as found (contract §1): unfolded and trimmed, the first `<…>` in it outside of comments, else
+/// the bare token in angle brackets, comments before it dropped, else the first `<…>`; case kept. None where nothing is
+/// left, or more than [`limits::MESSAGE_ID_BYTES_MAX`] octets are.
 pub fn message_id_key(text: &str) -> Option<Key> {
     let value = unfold(text.as_bytes());
-    let id = match bracketed(&value) {
-        Some(id) => Cow::Borrowed(id),
-        None => {
-            let value = super::parts::skip_comments(&value);
-            let token = value.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
-            let token = token.strip_prefix(b"<").unwrap_or(token);
-            let token = token.strip_suffix(b">").unwrap_or(token);
-            (!token.is_empty()).then(|| Cow::Owned([b"<", token, b">"].concat()))?
-        }
-    };
+    let id = bracketed(&value)
+        .map(Cow::Borrowed)
+        .or_else(|| bare_token(&value).map(Cow::Owned))
+        .or_else(|| first_bracketed(&value).map(Cow::Borrowed))?;
     (id.len() <= limits::MESSAGE_ID_BYTES_MAX).then(|| Key(text_of(&id).into()))
 }
 
-/// The first `<…>` with something in it.
+/// The first `<…>` outside of comments. A parenthesis that is never closed begins no comment.
 fn bracketed(value: &[u8]) -> Option<&[u8]> {
+    let mut rest = value;
+    loop {
+        let at = memchr::memchr2(b'<', b'(', rest)?;
+        rest = &rest[at..];
+        if rest[0] == b'<' {
+            return first_bracketed(rest);
+        }
+        match comment_length(rest) {
+            Some(length) => rest = &rest[length..],
+            None => return first_bracketed(rest),
+        }
+    }
+}
+
+/// The first `<…>`, if there is something in it.
+fn first_bracketed(value: &[u8]) -> Option<&[u8]> {
     let start = memchr::memchr(b'<', value)?;
     let length = memchr::memchr(b'>', &value[start..])?;
     (length > 1).then(|| &value[start..=start + length])
+}
+
+/// The first word that is no comment, in angle brackets.
+fn bare_token(value: &[u8]) -> Option<Vec<u8>> {
+    let value = skip_comments(value);
+    let token = value.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+    let token = token.strip_prefix(b"<").unwrap_or(token);
+    let token = token.strip_suffix(b">").unwrap_or(token);
+    (!token.is_empty()).then(|| [b"<", token, b">"].concat())
 }
 
 /// The stand-in of an original without Message-ID (contract §1): of its From, its Date and its body.
@@ -87,13 +109,13 @@ impl Guard {
 
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        write!(f, "{}", Hex(&self.0))
     }
 }
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        write!(f, "{}", Hex(&self.0))
     }
 }
 
@@ -106,10 +128,6 @@ impl Serialize for Guard {
 impl<'de> Deserialize<'de> for Guard {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Guard, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let number = u64::from_str_radix(&text, 16).map_err(serde::de::Error::custom)?;
-        if text.len() != 16 {
-            return Err(serde::de::Error::custom("a guard is 16 hex digits"));
-        }
-        Ok(Guard(number.to_be_bytes()))
+        hex::parse(&text).map(Guard).ok_or_else(|| serde::de::Error::custom("a guard is 16 hex digits"))
     }
 }

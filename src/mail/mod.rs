@@ -2,9 +2,11 @@
 //! Pure: bytes in, values out.
 
 pub mod address;
+pub mod comments;
 pub mod decode;
 pub mod digest;
 pub mod headers;
+pub mod hex;
 pub mod key;
 pub mod lines;
 pub mod parts;

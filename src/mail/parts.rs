@@ -5,14 +5,11 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 
-use super::{
-    decode::{Encoding, hex_byte},
-    headers::Head,
-    lines::is_space,
-};
+use super::{comments::without_comments, decode::Encoding, headers::Head, hex, lines::is_space};
 use crate::limits;
 
-/// A Content-Type or Content-Disposition: its value in lower case, and its parameters.
+/// A Content-Type, Content-Disposition or Content-Transfer-Encoding: its value in lower case, and its parameters. All
+/// are read here, so that comments, quotes and blanks (RFC 2045 §5.1) mean the same in each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContentType {
     pub essence: String,
@@ -23,9 +20,9 @@ impl ContentType {
     /// Parameters may be quoted, folded, commented, or in RFC 2231 pieces.
     pub fn read(value: &[u8]) -> ContentType {
         let value = &value[..value.len().min(limits::HEADER_TEXT_BYTES_MAX)];
-        let mut pieces = Pieces { rest: value };
-        let essence = pieces.next().unwrap_or_default();
-        let essence = String::from_utf8_lossy(essence.trim_ascii()).to_ascii_lowercase();
+        let value = without_comments(value);
+        let mut pieces = Pieces { rest: &value };
+        let essence = essence_of(pieces.next().unwrap_or_default());
         let params = pieces.filter_map(|piece| {
             let equals = memchr::memchr(b'=', piece)?;
             let name = String::from_utf8_lossy(piece[..equals].trim_ascii()).to_ascii_lowercase();
@@ -74,7 +71,7 @@ impl ContentType {
 /// More parameters than any writer gives; bounds the search for RFC 2231 pieces.
 const PARAMS_MAX: usize = 50;
 
-/// A value cut at its semicolons, but for those in quotes; comments dropped.
+/// A value cut at its semicolons, but for those in quotes.
 struct Pieces<'a> {
     rest: &'a [u8],
 }
@@ -83,7 +80,7 @@ impl<'a> Iterator for Pieces<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        self.rest = skip_comments(self.rest);
+        self.rest = self.rest.trim_ascii_start();
         if self.rest.is_empty() {
             return None;
         }
@@ -107,20 +104,21 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// Drops white space and comments (RFC 5322 §3.2.2) from the start of a value.
-pub(super) fn skip_comments(mut value: &[u8]) -> &[u8] {
-    loop {
-        value = value.trim_ascii_start();
-        let Some(b'(') = value.first() else { return value };
-        let Some(end) = memchr::memchr(b')', value) else { return &[] };
-        value = &value[end + 1..];
+/// `Text / Plain (x)` → `text/plain`, `"base64"` → `base64`.
+fn essence_of(piece: &[u8]) -> String {
+    let piece = String::from_utf8_lossy(piece).to_ascii_lowercase();
+    let first_word = |text: &str| text.split_ascii_whitespace().next().unwrap_or_default().to_owned();
+    let piece = piece.trim().trim_matches('"');
+    match piece.split_once('/') {
+        Some((kind, subtype)) => format!("{}/{}", kind.trim(), first_word(subtype)),
+        None => first_word(piece),
     }
 }
 
-/// The text of a quoted string, or of a token up to what may follow it.
+/// The text of a quoted string, or of a token up to the white space behind it.
 fn unquote(value: &[u8]) -> Vec<u8> {
     let Some(inner) = value.strip_prefix(b"\"") else {
-        let end = value.iter().position(|&byte| is_space(byte) || byte == b'(').unwrap_or(value.len());
+        let end = value.iter().position(|&byte| is_space(byte)).unwrap_or(value.len());
         return value[..end].to_vec();
     };
     let mut text = Vec::with_capacity(inner.len());
@@ -143,7 +141,7 @@ fn percent_decode(value: &[u8], first: bool) -> Vec<u8> {
     }
     let mut decoded = Vec::with_capacity(text.len());
     while let Some((&byte, rest)) = text.split_first() {
-        match rest.get(..2).and_then(hex_byte) {
+        match rest.get(..2).and_then(hex::byte) {
             Some(meant) if byte == b'%' => {
                 decoded.push(meant);
                 text = &rest[2..];
@@ -164,13 +162,13 @@ pub struct Split {
     pub parts: Vec<Range<usize>>,
     /// The closing delimiter was there.
     pub closed: bool,
-    /// There were more than [`limits::PARTS_EXAMINED_MAX`].
+    /// There were more parts than were asked for.
     pub truncated: bool,
 }
 
 /// Cuts `bytes[span]` at the lines that are `--boundary`, or `--boundary--` for the last, white space behind aside.
 /// Without a closing delimiter the last part runs to the end.
-pub fn split(bytes: &[u8], span: Range<usize>, boundary: &[u8]) -> Split {
+pub fn split(bytes: &[u8], span: Range<usize>, boundary: &[u8], parts_max: usize) -> Split {
     let mut found = Split::default();
     if boundary.is_empty() || boundary.len() > limits::BOUNDARY_BYTES_MAX {
         return found;
@@ -192,7 +190,7 @@ pub fn split(bytes: &[u8], span: Range<usize>, boundary: &[u8]) -> Split {
             found.closed = true;
             return found;
         }
-        if found.parts.len() == limits::PARTS_EXAMINED_MAX {
+        if found.parts.len() == parts_max {
             found.truncated = true;
             return found;
         }
@@ -256,6 +254,11 @@ impl Leaf<'_> {
         name.map(|name| super::decode::decode_words(&name))
     }
 
+    /// Whether its file name ends so, in any case; `end` is in lower case.
+    pub fn has_name_ending(&self, end: &str) -> bool {
+        self.file_name().is_some_and(|name| name.to_ascii_lowercase().ends_with(end))
+    }
+
     /// Whether this is an attached mail.
     pub fn is_mail(&self) -> bool {
         matches!(self.kind.essence.as_str(), "message/rfc822" | "message/global" | "message/rfc2822")
@@ -272,9 +275,14 @@ pub struct Leaves<'a> {
     pub truncated: bool,
 }
 
-/// The leaves of the mail at `bytes[span]`, whose header block is `head`. Attached mails are leaves: nobody looks
-/// into them here.
+/// The leaves of the mail at `bytes[span]`, whose header block is `head`, at most [`limits::PARTS_EXAMINED_MAX`].
+/// Attached mails are leaves: nobody looks into them here.
 pub fn leaves<'a>(bytes: &'a [u8], span: Range<usize>, head: Head<'a>) -> Leaves<'a> {
+    first_leaves(bytes, span, head, limits::PARTS_EXAMINED_MAX)
+}
+
+/// As [`leaves`], but of another number of parts at most, for a reader who knows how many there are.
+pub fn first_leaves<'a>(bytes: &'a [u8], span: Range<usize>, head: Head<'a>, parts_max: usize) -> Leaves<'a> {
     let mut found = Leaves { closed: true, ..Leaves::default() };
     let kind = ContentType::of(&head);
     let mut waiting =
@@ -286,8 +294,8 @@ pub fn leaves<'a>(bytes: &'a [u8], span: Range<usize>, head: Head<'a>) -> Leaves
             found.leaves.push(part);
             continue;
         };
-        let mut split = split(bytes, part.body.clone(), &boundary);
-        let room = limits::PARTS_EXAMINED_MAX.saturating_sub(found.leaves.len() + waiting.len());
+        let mut split = split(bytes, part.body.clone(), &boundary, parts_max);
+        let room = parts_max.saturating_sub(found.leaves.len() + waiting.len());
         found.truncated |= split.truncated || split.parts.len() > room;
         split.parts.truncate(room);
         found.closed &= split.closed;

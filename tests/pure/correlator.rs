@@ -272,6 +272,7 @@ fn bounce() -> Evidence {
         reporting_mta: None,
         original_envelope_id: None,
         statuses: Vec::new(),
+        is_bounce: true,
     });
     notice
 }

@@ -121,6 +121,18 @@ const LINEAR: &[(&str, Make)] = &[
     ("parameters of a content type", |n| {
         format!("Content-Type: multipart/mixed{}\n\n", "; a*1*=b".repeat(n / 8)).into_bytes()
     }),
+    ("folds within a recipient", |n| {
+        report(&format!("To: a@b.example\n{}", " , Expanded:\n c@d\n".repeat(n / 19)), "")
+    }),
+    ("quotes and addresses in one line", |n| report(&format!("To: {}\n", "\"x <a@b.example> ".repeat(n / 17)), "")),
+    ("unclosed comments of a content type", |n| format!("Content-Type: {}\n\n", "(".repeat(n)).into_bytes()),
+    ("comments of a Message-ID", |n| {
+        format!("Message-ID: {}{}\n\n", "(a)".repeat(n / 6), "(".repeat(n / 2)).into_bytes()
+    }),
+    ("flowed lines", |n| {
+        let flowed = String::from_utf8(report(&format!("To: {}", "a@b.example, \n".repeat(n / 14)), "")).expect("text");
+        flowed.replace("text/plain", "text/plain; format=flowed; delsp=yes").into_bytes()
+    }),
     ("delimiters", |n| report("", &"\n--b".repeat(n / 4))),
     ("dashes", |n| report("", &"-".repeat(n))),
     ("near delimiters", |n| report("", &"\n--b         x".repeat(n / 13))),

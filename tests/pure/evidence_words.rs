@@ -67,6 +67,12 @@ fn a_message_id_is_normalised() {
     check("a@b.example trailing", Some("<a@b.example>"));
     check("<never-closed@b.example", Some("<never-closed@b.example>"));
     check("noise <a@b.example> <c@d.example>", Some("<a@b.example>"));
+    check("(was <no@x>) <yes@x>", Some("<yes@x>"));
+    check("note (was (once) \\) <no@x>) <yes@x>", Some("<yes@x>"));
+    check("(was <no@x>) yes@x", Some("<yes@x>"));
+    check("(<only@x>)", Some("<only@x>"));
+    check("(never closed <yes@x>", Some("<yes@x>"));
+    check("<a(b)c@x>", Some("<a(b)c@x>"));
     check("<>", None);
     check("  ", None);
     check(&format!("<{}>", "x".repeat(996)), Some(&format!("<{}>", "x".repeat(996))));

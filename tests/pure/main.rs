@@ -12,6 +12,7 @@ mod envelope_event;
 mod evidence_forms;
 mod evidence_hostile;
 mod evidence_laws;
+mod evidence_regressions;
 mod evidence_words;
 mod files_collate;
 mod files_killed;

@@ -315,3 +315,13 @@ fn our_own_reader_sees_the_decrypted_copy_and_takes_no_variant_for_an_original()
     let evidence = read_mail(&build(&record).unwrap()).unwrap();
     assert_eq!((evidence.kind, evidence.originals.len()), (Kind::Report, 0));
 }
+
+/// More than the parts that are looked at in a stranger's report.
+#[test]
+fn a_record_with_very_many_variants_comes_back() {
+    let mut record = samples::record();
+    for number in 0..1_200 {
+        record.originals.push(original(format!("From: v{number}@x\r\n\r\nvariant").as_bytes(), OriginalRole::Variant));
+    }
+    assert!(read(&build(&record).unwrap()) == Some(record));
+}

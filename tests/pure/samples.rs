@@ -40,6 +40,7 @@ pub fn notice() -> Notice {
             status("Bob@example.net", "failed"),
             status("eve@example.net", "delayed"),
         ],
+        is_bounce: true,
     }
 }
 

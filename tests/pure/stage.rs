@@ -7,7 +7,7 @@ use mailjournal::{
     arrival::{Arrival, Format, Input, Position, Timestamp},
     correlate::{Rules, Timing, TopicNames},
     evidence::envelope_event::EnvelopeEvent,
-    record::{ClosedBecause, JournalRecord, Status, ValueBytesMax},
+    record::{ClosedBecause, JournalRecord, NonDelivery, Status, ValueBytesMax},
     sample::{Incoming, JOURNAL, What, report::ReportMail},
     turn::{ArchiveFormat, Bodies, Encoding, Output, Progress, Tasks, TurnRules},
 };
@@ -41,6 +41,7 @@ pub struct Stage {
     pub backlog: Vec<(Input, i32)>,
     pub wall: Timestamp,
     pub records: Vec<JournalRecord>,
+    pub non_deliveries: Vec<NonDelivery>,
     pub dispositions: Vec<String>,
 }
 
@@ -84,6 +85,7 @@ impl Stage {
             backlog: Vec::new(),
             wall: Timestamp(MONDAY),
             records: Vec::new(),
+            non_deliveries: Vec::new(),
             dispositions: Vec::new(),
         }
     }
@@ -159,6 +161,7 @@ impl Stage {
             let value = outgoing.value.as_deref().unwrap_or_default();
             match outgoing.output {
                 Output::Archive => self.records.push(serde_json::from_slice(value).expect("a record as JSON")),
+                Output::Ndr => self.non_deliveries.push(serde_json::from_slice(value).expect("a notice as JSON")),
                 Output::Ledger => {
                     let row: serde_json::Value = serde_json::from_slice(value).expect("a ledger row as JSON");
                     self.dispositions.push(row["disposition"].as_str().expect("a disposition").to_owned());

@@ -20,7 +20,7 @@
 mod header;
 mod text;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -34,7 +34,7 @@ use crate::{
     mail::{
         Digest, Guard,
         headers::Head,
-        parts::{ContentType, leaves},
+        parts::{ContentType, first_leaves},
     },
 };
 
@@ -129,10 +129,15 @@ pub fn read(bytes: &[u8]) -> Option<JournalRecord> {
     let body = &bytes[head.body_at..];
     let preamble = &body[..memmem::find(body, &delimiter)?];
     let mut record: JournalRecord = avro::decode(Schema::JournalRecord, &read_preamble(preamble)?).ok()?;
-    for leaf in leaves(bytes, 0..bytes.len(), head).leaves {
+    // The builder attaches whatever originals a record has, beside the parts that any report may have.
+    let parts_max = limits::PARTS_EXAMINED_MAX.saturating_add(record.originals.len());
+    let mut wanted: BTreeMap<Digest, Vec<&mut RecordedOriginal>> = BTreeMap::new();
+    for original in record.originals.iter_mut().rev().filter(|one| one.content.is_none()) {
+        wanted.entry(original.sha256).or_default().push(original);
+    }
+    for leaf in first_leaves(bytes, 0..bytes.len(), head, parts_max).leaves {
         let content = leaf.encoding.decode(&bytes[leaf.body.clone()]);
-        let digest = Digest::of(&content);
-        if let Some(original) = record.originals.iter_mut().find(|one| one.sha256 == digest && one.content.is_none()) {
+        if let Some(original) = wanted.get_mut(&Digest::of(&content)).and_then(Vec::pop) {
             original.content = Some(Bytes::copy_from_slice(&content));
         }
     }
