@@ -590,8 +590,7 @@ fn take_fitting(record: &mut JournalRecord, waiting: &[WantedOriginal], rules: &
     let format = rules.archive_format;
     let mut room = usize::MAX;
     if let Some(bytes_max) = rules.value_bytes_max.archive {
-        size::fit_record(record, bytes_max, format);
-        room = bytes_max.saturating_sub(size::archive_bytes_at_most(record, format));
+        room = bytes_max.saturating_sub(size::fit_record(record, bytes_max, format));
     }
     let mut fitting = Vec::new();
     for original in waiting {

@@ -30,7 +30,11 @@ pub struct ValueBytesMax {
 pub fn archive_bytes_at_most(record: &JournalRecord, format: ArchiveFormat) -> usize {
     let contents = record.originals.iter().filter_map(|original| original.content.as_ref());
     let carried: usize = contents.map(|content| original_bytes_at_most(content.len(), false, format)).sum();
-    let bare = avro::encode_datum(&record.without_content()).len() + FRAME_BYTES;
+    let bare = match carried {
+        0 => avro::encode_datum(record),
+        _ => avro::encode_datum(&record.without_content()),
+    };
+    let bare = bare.len() + FRAME_BYTES;
     carried
         + match format {
             ArchiveFormat::Record => bare,
@@ -53,11 +57,12 @@ fn base64_bytes(size: usize) -> usize {
     digits.saturating_add(digits.div_ceil(76).saturating_mul(2))
 }
 
-/// Cuts a record without contents to what fits; says whether it had to.
-pub fn fit_record(record: &mut JournalRecord, bytes_max: usize, format: ArchiveFormat) -> bool {
+/// Cuts a record without contents to what fits; returns the bytes that it takes at most.
+pub fn fit_record(record: &mut JournalRecord, bytes_max: usize, format: ArchiveFormat) -> usize {
     let bytes = |record: &JournalRecord| archive_bytes_at_most(record, format);
-    if bytes(record) <= bytes_max {
-        return false;
+    let taken = bytes(record);
+    if taken <= bytes_max {
+        return taken;
     }
     if let Err(place) = record.flags.binary_search(&Flag::Truncated) {
         record.flags.insert(place, Flag::Truncated);
@@ -91,7 +96,7 @@ pub fn fit_record(record: &mut JournalRecord, bytes_max: usize, format: ArchiveF
             |record| &mut record.originals,
             |one| cost(datum_bytes(one)) + report::reference_bytes_at_most(one),
         );
-    true
+    bytes(record)
 }
 
 /// Cuts an activity value to what fits; its counts stay.

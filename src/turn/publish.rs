@@ -186,10 +186,12 @@ fn archive(record: &JournalRecord, rules: &TurnRules) -> Outgoing {
 
 fn activity(record: &JournalRecord, rules: &TurnRules) -> Outgoing {
     let mut activity = JournalActivity::of(record);
-    if let Some(bytes_max) = rules.rules.value_bytes_max.activity {
+    let mut value = encode(rules.encoding, Schema::JournalActivity, &activity, 0);
+    if let Some(bytes_max) = rules.rules.value_bytes_max.activity.filter(|max| value.len() > *max) {
         size::fit_activity(&mut activity, bytes_max);
+        value = encode(rules.encoding, Schema::JournalActivity, &activity, 0);
     }
-    outgoing_value(Output::Activity, &record.key, encode(rules.encoding, Schema::JournalActivity, &activity, 0))
+    outgoing_value(Output::Activity, &record.key, value)
 }
 
 fn outgoing_value(output: Output, key: &str, value: Bytes) -> Outgoing {

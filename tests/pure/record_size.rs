@@ -117,9 +117,10 @@ proptest! {
             (bare.recipients, bare.originals, bare.unresolved, bare.from) = Default::default();
             let (least, most) = (archive_bytes_at_most(&bare, format) + 1_000, archive_bytes_at_most(&cut, format));
             let bytes_max = least + most.saturating_sub(least) * share / 100;
-            let was_cut = fit_record(&mut cut, bytes_max, format);
+            let counted = fit_record(&mut cut, bytes_max, format);
+            let was_cut = cut.flags.contains(&Flag::Truncated);
+            prop_assert_eq!(counted, archive_bytes_at_most(&cut, format));
             prop_assert!(value(&cut, format).len() <= bytes_max);
-            prop_assert_eq!(was_cut, cut.flags.contains(&Flag::Truncated));
             prop_assert_eq!(was_cut, most > bytes_max);
             prop_assert_eq!(&cut.recipients.iter().map(|one| &one.address).collect::<Vec<_>>()[..],
                 &record.recipients.iter().map(|one| &one.address).take(cut.recipients.len()).collect::<Vec<_>>()[..]);
