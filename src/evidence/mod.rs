@@ -217,6 +217,17 @@ pub struct Place {
     pub end: i64,
     /// Where they lie, for `ELSEWHERE`.
     pub uri: Option<String>,
+    /// The encoded report that the span counts in; none: in the arrival itself.
+    pub within: Option<Within>,
+}
+
+/// Where another mail carries a report encoded.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Within {
+    pub how: PlaceKind,
+    /// Byte span of the arrival.
+    pub start: i64,
+    pub end: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! An original: what its bytes say of its identity.
 
-use super::{Original, Place, PlaceKind};
+use super::{Original, Place, PlaceKind, Within};
 use crate::mail::{Digest, Guard, address, decode::text_of, headers::Head};
 
 /// Looks at an original's bytes. `place` says where they lie in the arrival, `decrypted` that they are the clear-text
@@ -56,7 +56,13 @@ impl Place {
     /// A byte span of the arrival.
     pub fn span(how: PlaceKind, span: std::ops::Range<usize>) -> Place {
         let offset = |at: usize| i64::try_from(at).unwrap_or(i64::MAX);
-        Place { how, start: offset(span.start), end: offset(span.end), uri: None }
+        Place { how, start: offset(span.start), end: offset(span.end), uri: None, within: None }
+    }
+
+    /// The same place in what `outer` of an arrival decodes to.
+    pub(super) fn within(self, outer: Place) -> Place {
+        let Place { how, start, end, .. } = outer;
+        Place { within: Some(Within { how, start, end }), ..self }
     }
 
     /// The `content.message` of an envelope event.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{
-    Evidence, Flag, Form, Kind, Place, PlaceKind, Rejection, bounds, envelope_event,
+    Evidence, Flag, Form, Kind, Place, PlaceKind, Rejection, Within, bounds, envelope_event,
     mail::{
         Mail, first_server, has_envelope_headers, header_recipients, header_sender, message_id_of,
         network_message_id_of,
@@ -113,6 +113,10 @@ fn whole_mail(id: Digest, mail: &Mail, kind: Kind, form: Form) -> Evidence {
 /// # Errors
 /// Says why the bytes are not there: the place lies outside the arrival, or elsewhere.
 pub fn original_bytes(arrival: &Bytes, format: Format, place: &Place) -> Result<Bytes, String> {
+    if let Some(Within { how, start, end }) = place.within {
+        let report = original_bytes(arrival, format, &Place { how, start, end, uri: None, within: None })?;
+        return original_bytes(&report, format, &Place { within: None, ..place.clone() });
+    }
     match place.how {
         PlaceKind::Cut => cut(arrival, place),
         PlaceKind::Base64 => Ok(decode_base64(&cut(arrival, place)?).into()),

@@ -79,14 +79,16 @@ fn wrapped(id: Digest, mail: &Mail) -> Found {
     if !is_wrapper {
         return Found::Nothing;
     }
-    let Some(form) = signals::marked_form(&Head::read(&leaf.encoding.decode(body))) else { return Found::Nothing };
-    // A span of the arrival cannot name an original within an encoded report.
-    if leaf.encoding != Encoding::Identity {
-        return Found::NotUnderstood;
-    }
-    let inner = Mail::read(mail.bytes, leaf.body.clone());
+    let decoded = leaf.encoding.decode(body);
+    let Some(form) = signals::marked_form(&Head::read(&decoded)) else { return Found::Nothing };
+    let is_encoded = leaf.encoding != Encoding::Identity;
+    let inner =
+        if is_encoded { Mail::read(&decoded, 0..decoded.len()) } else { Mail::read(mail.bytes, leaf.body.clone()) };
     let read = understand(id, &inner, form).filter(|read| !read.flags.contains(&Flag::EnvelopeUnparsed));
     let Some(mut read) = read else { return Found::NotUnderstood };
+    for original in read.originals.iter_mut().filter(|_| is_encoded) {
+        original.place = original.place.clone().within(place_of(leaf));
+    }
     read.form = Form::WrappedReport;
     read.server = read.server.or_else(|| first_server(&mail.head));
     Found::Report(Box::new(read))

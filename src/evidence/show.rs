@@ -86,6 +86,10 @@ fn add_original(lines: &mut Lines, original: &Original) {
         PlaceKind::Content => "the event's content".to_owned(),
         PlaceKind::Elsewhere => place.uri.clone().unwrap_or_default(),
     };
+    let place = match &original.place.within {
+        Some(within) => format!("{place} of what bytes {} to {} decode to", within.start, within.end),
+        None => place,
+    };
     lines.add(
         if original.decrypted { "decrypted copy" } else { "original" },
         format!("{} bytes at {place}", original.size),

@@ -260,7 +260,8 @@ fn a_report_saved_as_a_file_is_a_wrapped_report() {
     check("no report at all", multipart(wrapper, &[(kind, ORIGINAL.as_bytes())]), false);
     check("a person's mail", multipart(wrapper, &[(PLAIN, b"see attached"), (kind, &report)]), false);
     let encoded = format!("{kind}\r\nContent-Transfer-Encoding: base64");
-    check("within base64", multipart(wrapper, &[(&encoded, &base64(&report))]), true);
+    let evidence = check_whole("within base64", multipart(wrapper, &[(&encoded, &base64(&report))]));
+    assert_eq!((evidence.kind, evidence.form), (Kind::Report, Form::WrappedReport));
 }
 
 #[test]

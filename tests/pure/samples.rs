@@ -6,7 +6,7 @@ use mailjournal::{
     correlate::{Carried, Piece, Published, Seen, StoredDraft},
     evidence::{
         DeliveryClaim, Evidence, Flag, Form, FoundBy, GroupClaim, Hop, How, Kind, Notice, Original, Place, PlaceKind,
-        RecipientClaim, RecipientKind, RecipientStatus, Role,
+        RecipientClaim, RecipientKind, RecipientStatus, Role, Within,
     },
     mail::{Address, AddressKind, Digest, Guard, Key},
     record::{
@@ -81,7 +81,13 @@ fn evidence() -> Evidence {
         originals: vec![Original {
             sha256: Digest::of(MAIL),
             size: 7,
-            place: Place { how: PlaceKind::QuotedPrintable, start: 1, end: 2, uri: text("s3://bucket/key") },
+            place: Place {
+                how: PlaceKind::QuotedPrintable,
+                start: 1,
+                end: 2,
+                uri: text("s3://bucket/key"),
+                within: Some(Within { how: PlaceKind::Base64, start: 3, end: 4 }),
+            },
             decrypted: true,
             guard: Some(Guard([9; 8])),
             body_sha256: Some(Digest::of(b"body")),

@@ -48,7 +48,7 @@ pub fn original(guard: Option<&str>, body: &str, bytes: &str) -> Original {
     Original {
         sha256: Digest::of(bytes.as_bytes()),
         size: 100,
-        place: Place { how: PlaceKind::Cut, start: 0, end: 100, uri: None },
+        place: Place { how: PlaceKind::Cut, start: 0, end: 100, uri: None, within: None },
         decrypted: false,
         guard: guard.map(|guard| Guard::of(guard.as_bytes(), b"date")),
         body_sha256: Some(Digest::of(body.as_bytes())),
