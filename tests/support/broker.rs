@@ -178,7 +178,8 @@ fn libs() -> PathBuf {
 fn format_storage(class_path: &str, properties: &Path, cluster_id: &str) {
     let output = Command::new("java")
         .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", class_path, "kafka.tools.StorageTool"])
-        .args(["format", "--cluster-id", cluster_id, "--config"])
+        // In one word with its name: an id may begin with a hyphen.
+        .args(["format", &format!("--cluster-id={cluster_id}"), "--config"])
         .arg(properties)
         .output()
         .expect("java; tests/run installs it");
