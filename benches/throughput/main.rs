@@ -114,7 +114,7 @@ fn mailjournal(program: &std::path::Path, broker: &Broker, prefix: &str) -> Comm
         .env("MAILJOURNAL_TOPICS_PREFIX", prefix)
         .env("MAILJOURNAL_TOPICS_PARTITIONS", PARTITIONS.to_string())
         .env("MAILJOURNAL_TELEMETRY_LISTEN", "127.0.0.1:0")
-        .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or("warn".into()));
+        .env("RUST_LOG", "warn");
     command
 }
 

@@ -2,7 +2,7 @@
 //! draft may close.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
 };
 
@@ -12,7 +12,7 @@ use crate::{
         merge::{Groups, Names},
         stored::server_key,
     },
-    evidence::{Kind, RecipientClaim, RecipientKind},
+    evidence::{Kind, RecipientKind},
     mail::address::compare_key,
     record::{Certificate, ClosedBecause, Expectation, Expected, Status},
 };
@@ -27,6 +27,32 @@ pub struct Judgement {
 
 /// Judges the evidence of one draft, in the order of the record's `evidence[]`.
 pub fn judge(entries: &[Entry], groups: &Groups) -> Judgement {
+    let expected = expected(entries, groups);
+    let because = because_of(&expected, entries);
+    let status = match because {
+        ClosedBecause::Patience => Status::Incomplete,
+        ClosedBecause::Evidence | ClosedBecause::Quiet => Status::Complete,
+    };
+    let reason = reason(&expected, because);
+    Judgement { status, because, certificate: Certificate { expected, reason } }
+}
+
+/// Why the draft may close, without the sentence that says it: for each look at a draft that is not closed.
+pub fn because(entries: &[Entry], groups: &Groups) -> ClosedBecause {
+    because_of(&expected(entries, groups), entries)
+}
+
+fn because_of(expected: &[Expected], entries: &[Entry]) -> ClosedBecause {
+    let missing = expected.iter().any(|expected| expected.met_by.is_empty());
+    match (missing, entries.iter().any(Entry::promises_report)) {
+        (true, _) => ClosedBecause::Patience,
+        (false, true) => ClosedBecause::Evidence,
+        (false, false) => ClosedBecause::Quiet,
+    }
+}
+
+/// All that the evidence lets one expect.
+fn expected(entries: &[Entry], groups: &Groups) -> Vec<Expected> {
     let promises: Vec<usize> = (0..entries.len()).filter(|&index| entries[index].promises_report()).collect();
     let mut expected = vec![original(entries)];
     expected.extend(groups.iter().map(|(_, group)| Expected {
@@ -39,51 +65,7 @@ pub fn judge(entries: &[Entry], groups: &Groups) -> Judgement {
         expected.extend(promised_servers(entries, &promises));
         expected.extend(promised_recipients(entries, &promises, groups));
     }
-    let missing = expected.iter().any(|expected| expected.met_by.is_empty());
-    let (status, because) = match (missing, promises.is_empty()) {
-        (true, _) => (Status::Incomplete, ClosedBecause::Patience),
-        (false, false) => (Status::Complete, ClosedBecause::Evidence),
-        (false, true) => (Status::Complete, ClosedBecause::Quiet),
-    };
-    debug_assert_eq!(because, self::because(entries, groups), "the short judgement and the whole one");
-    let reason = reason(&expected, because);
-    Judgement { status, because, certificate: Certificate { expected, reason } }
-}
-
-/// Why the draft may close, without the certificate that says it in full: for each look at a draft that is not closed.
-pub fn because(entries: &[Entry], groups: &Groups) -> ClosedBecause {
-    let resolved = groups.iter().all(|(_, group)| !group.members_told_by.is_empty());
-    if !resolved || !entries.iter().any(has_original) {
-        return ClosedBecause::Patience;
-    }
-    if !entries.iter().any(Entry::promises_report) {
-        return ClosedBecause::Quiet;
-    }
-    match promises_are_kept(entries, groups) {
-        true => ClosedBecause::Evidence,
-        false => ClosedBecause::Patience,
-    }
-}
-
-fn promises_are_kept(entries: &[Entry], groups: &Groups) -> bool {
-    let promising = || entries.iter().filter(|entry| entry.promises_report());
-    let reports = || entries.iter().filter(|entry| entry.kind() == Kind::Report);
-    let reported: HashSet<String> = reports().filter_map(Entry::server).map(server_key).collect();
-    let server_kept = |entry: &Entry| match entry.server().unwrap_or_default() {
-        "" => reports().next().is_some(),
-        server => reported.contains(&server_key(server)),
-    };
-    if !promising().all(server_kept) {
-        return false;
-    }
-    let named = Names::of_reports(entries);
-    let is_named = |claim: &RecipientClaim| {
-        let key = claim.address.compare_key();
-        let by_original =
-            || claim.original.as_deref().is_some_and(|original| named.get(&compare_key(original)).is_some());
-        claim.what == RecipientKind::Group || groups.get(&key).is_some() || named.get(&key).is_some() || by_original()
-    };
-    promising().flat_map(Entry::recipients).all(is_named)
+    expected
 }
 
 fn has_original(entry: &Entry) -> bool {

@@ -36,6 +36,11 @@ pub struct Sizes {
     pub batch_max: usize,
 }
 
+impl Sizes {
+    /// Before the topics were looked at: enough for all but mails, Kafka's own default.
+    pub const UNKNOWN: Sizes = Sizes { message_max: 1 << 20, batch_max: 1 << 20 };
+}
+
 /// The transactional id of an instance. The group comes first, so that two groups on one cluster do not fence each other
 /// and one prefixed right covers all instances.
 pub fn transactional_id(group: &str, instance: &str) -> String {
@@ -44,9 +49,8 @@ pub fn transactional_id(group: &str, instance: &str) -> String {
 
 /// Whether librdkafka takes the user's properties (which of them are not the user's to set, the settings say).
 pub fn check_properties(kafka: &KafkaSettings) -> Result<(), String> {
-    let sizes = Sizes { message_max: 1 << 20, batch_max: 1 << 20 };
     for role in [Role::Admin, Role::Lookup, Role::Member, Role::Producer, Role::Restorer] {
-        let made = config(kafka, role, sizes).create_native_config();
+        let made = config(kafka, role, Sizes::UNKNOWN).create_native_config();
         made.map_err(|error| format!("[kafka.client]: {error}"))?;
     }
     Ok(())

@@ -29,7 +29,7 @@ use endurance::Endurance;
 use fault::Faults;
 use next_step::{NextStep, Trouble};
 use stop::Stop;
-use worker::Worker;
+use worker::{Worker, wall};
 
 pub use client::check_properties;
 
@@ -40,7 +40,7 @@ use crate::{
 
 /// Checks, then works until `stop`. An error is a sentence that says what was wrong and what to do.
 pub fn run(settings: &Settings, health: &Health, faults: &Arc<Faults>, stop: &Stop) -> Result<(), String> {
-    health.beat(now());
+    health.beat(wall().0);
     let mut layout = topics::layout_or_refusal(settings)?;
     let _slot = slot::take(&settings.kafka, stop)?;
     let mut endurance = Endurance::default();
@@ -73,7 +73,7 @@ fn again(
     stop: &Stop,
 ) -> Result<topics::Layout, Trouble> {
     while !stop.requested() {
-        health.beat(now());
+        health.beat(wall().0);
         match topics::inspect(settings, Duration::from_secs(2)) {
             Ok(inspection) => {
                 endurance.answered();
@@ -91,9 +91,4 @@ fn pause(wait: Duration, stop: &Stop) {
     while Instant::now() < until && !stop.requested() {
         sleep(Duration::from_millis(20));
     }
-}
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

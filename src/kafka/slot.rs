@@ -49,9 +49,8 @@ fn taken(kafka: &KafkaSettings, place: &str) -> String {
 }
 
 fn wait_until_free(kafka: &KafkaSettings, stop: &Stop) -> Result<(), String> {
-    let sizes = Sizes { message_max: 1 << 20, batch_max: 1 << 20 };
     let asker: BaseConsumer<Notes> =
-        client::create(&client::config(kafka, Role::Lookup, sizes)).map_err(|trouble| trouble.why)?;
+        client::create(&client::config(kafka, Role::Lookup, Sizes::UNKNOWN)).map_err(|trouble| trouble.why)?;
     let deadline = Instant::now() + limits::SLOT_WAIT_MAX;
     let mut told = false;
     // Who cannot ask cannot know: then the group itself tells the two apart, to the older one's cost.

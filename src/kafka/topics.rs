@@ -128,8 +128,7 @@ pub fn inspect(settings: &Settings, wait: Duration) -> Result<Inspection<'_>, Tr
 }
 
 fn admin(settings: &Settings) -> Result<AdminClient<Notes>, Trouble> {
-    let sizes = Sizes { message_max: 1 << 20, batch_max: 1 << 20 };
-    client::create(&client::config(&settings.kafka, Role::Admin, sizes))
+    client::create(&client::config(&settings.kafka, Role::Admin, Sizes::UNKNOWN))
 }
 
 fn options() -> AdminOptions {
