@@ -18,10 +18,13 @@ use super::{
     stop::Stop,
 };
 use crate::{
-    arrival::{Input, Position},
+    arrival::Position,
     limits,
     settings::{KafkaSettings, TopicSettings},
-    turn::Bodies,
+    turn::{
+        Bodies,
+        instance::{INPUTS, Positions},
+    },
 };
 
 /// Reads single arrivals, and knows how far logs reach with open transactions counted in.
@@ -166,4 +169,8 @@ pub fn inputs<'a>(topics: &'a TopicSettings, numbers: &'a [i32]) -> impl Iterato
     numbers.iter().flat_map(move |number| INPUTS.map(|input| (topics.name(input).to_owned(), *number)))
 }
 
-pub const INPUTS: [Input; 3] = [Input::Reports, Input::Envelopes, Input::Strays];
+/// The same offsets, of inputs by what they are rather than by name.
+pub fn positions(topics: &TopicSettings, offsets: Offsets) -> Positions {
+    let known = |((topic, partition), offset): ((String, i32), i64)| Some(((topics.input(&topic)?, partition), offset));
+    offsets.into_iter().filter_map(known).collect()
+}

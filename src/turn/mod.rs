@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod home;
+pub mod instance;
 pub mod publish;
 pub mod recent;
 pub mod stray;

@@ -7,6 +7,7 @@
 pub mod broker;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod model;
 pub mod pieces;
 
 use std::time::{Duration, Instant};
