@@ -157,6 +157,12 @@ fn unite(pieces: &mut Vec<Piece>) {
     }
 }
 
+/// A report of the server that promised one.
+fn keeps(piece: &Piece, promise: &Piece) -> bool {
+    let server = |piece: &Piece| piece.server().map(|server| server.trim_end_matches('.').to_lowercase());
+    piece.evidence.kind == Kind::Report && server(piece) == server(promise)
+}
+
 fn record(id: &str, mut pieces: Vec<Piece>, reused: bool) -> Record {
     // An event told twice is one: what any telling says, under the lowest id.
     unite(&mut pieces);
@@ -222,8 +228,7 @@ fn record(id: &str, mut pieces: Vec<Piece>, reused: bool) -> Record {
     let unresolved: BTreeSet<String> = groups.keys().filter(|list| !told.contains(*list)).cloned().collect();
     let missing = pieces.iter().all(|piece| piece.evidence.originals.is_empty())
         || !unresolved.is_empty()
-        || !promising.is_empty()
-            && !pieces.iter().any(|piece| piece.evidence.kind == Kind::Report && piece.evidence.server.is_some())
+        || promising.iter().any(|promise| !pieces.iter().any(|piece| keeps(piece, promise)))
         || promised.clone().any(|claim| !names.contains(&claim.address.text.to_lowercase()));
     let because = match (missing, promising.is_empty()) {
         (true, _) => ClosedBecause::Patience,
