@@ -17,9 +17,10 @@ use mailjournal::{
 
 use crate::{
     kafka::{Kafka, Topic, Visible},
+    process::arrival,
     script::{Script, read_as},
     support::model,
-    world::{Broken, EPOCH, arrival, rules},
+    world::{Broken, EPOCH, rules},
 };
 
 /// Up to when a record of each partition may be closed.

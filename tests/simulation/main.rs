@@ -11,6 +11,7 @@ mod support;
 mod check;
 mod kafka;
 mod mutation;
+mod process;
 mod script;
 mod world;
 
