@@ -28,7 +28,7 @@ use super::{
     stop::Stop,
     topics::Layout,
     transactions,
-    writer::Writer,
+    writer::{Outcome, Writer},
 };
 use crate::{
     arrival::{Arrival, Input, Timestamp},
@@ -71,8 +71,8 @@ pub struct Worker<'a> {
 /// What is to be said of a turn once it is written.
 struct Writing {
     counts: Counts,
-    began: Instant,
-    handed_over: Instant,
+    /// Up to when it was handed over.
+    building: Duration,
 }
 
 enum Polled {
@@ -164,7 +164,7 @@ impl<'a> Worker<'a> {
 
     fn claim(&mut self) -> Result<(), Trouble> {
         self.writer.begin(self.parcel(Vec::new(), self.instance.positions(), Arc::default())?);
-        self.writer.await_outcome()?;
+        self.writer.await_outcome().result?;
         self.instance.handle_claimed();
         Ok(())
     }
@@ -331,7 +331,7 @@ impl<'a> Worker<'a> {
         tracing::debug!(?built, waited = ?(began.elapsed() - built), "built");
         let (moves, counts) = (parcel.moves(), parcel.counts);
         self.writer.begin(self.parcel(parcel.outgoing, &parcel.positions, self.faults.clone())?);
-        self.writing = Some(Writing { counts, began, handed_over: Instant::now() });
+        self.writing = Some(Writing { counts, building: began.elapsed() });
         self.instance.handle_begun(moves);
         Ok(())
     }
@@ -344,12 +344,13 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn written(&mut self, outcome: Result<(), Trouble>) -> Result<(), Trouble> {
+    fn written(&mut self, outcome: Outcome) -> Result<(), Trouble> {
         let turn = self.writing.take().expect("an outcome is of a turn that was handed over");
-        outcome?;
+        let writing = outcome.took;
+        outcome.result?;
         self.instance.handle_written();
         self.endurance.turned();
-        let (whole, writing) = (turn.began.elapsed(), turn.handed_over.elapsed());
+        let whole = turn.building + writing;
         telemetry::turn(&turn.counts, whole, writing);
         tracing::debug!(arrivals = turn.counts.arrivals, records = turn.counts.records, ?whole, ?writing, "turn");
         Ok(())

@@ -9,6 +9,7 @@ use std::{
         mpsc::{self, Receiver, SyncSender, TryRecvError},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -24,11 +25,17 @@ enum Order {
     Abort,
 }
 
+/// What became of an order.
+pub struct Outcome {
+    pub result: Result<(), Trouble>,
+    pub took: Duration,
+}
+
 /// The handle. Each order is answered before the next is given.
 pub struct Writer {
     /// None only while the value is dropped.
     orders: Option<SyncSender<Order>>,
-    outcomes: Receiver<Result<(), Trouble>>,
+    outcomes: Receiver<Outcome>,
     abandoned: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,11 +49,12 @@ impl Writer {
         let (done, outcomes) = mpsc::sync_channel(1);
         let thread = thread::Builder::new().name("writer".into()).spawn(move || {
             while let Ok(order) = ordered.recv() {
-                let outcome = match order {
+                let began = Instant::now();
+                let result = match order {
                     Order::Write(parcel) => transactions.write(parcel),
                     Order::Abort => transactions.abort(),
                 };
-                if done.send(outcome).is_err() {
+                if done.send(Outcome { result, took: began.elapsed() }).is_err() {
                     return;
                 }
             }
@@ -61,7 +69,7 @@ impl Writer {
     }
 
     /// The outcome of the turn that was begun, once it is known.
-    pub fn outcome(&self) -> Option<Result<(), Trouble>> {
+    pub fn outcome(&self) -> Option<Outcome> {
         match self.outcomes.try_recv() {
             Ok(outcome) => Some(outcome),
             Err(TryRecvError::Empty) => None,
@@ -70,14 +78,14 @@ impl Writer {
     }
 
     /// The outcome of the turn that was begun, waited for.
-    pub fn await_outcome(&self) -> Result<(), Trouble> {
+    pub fn await_outcome(&self) -> Outcome {
         self.outcomes.recv().expect(ENDED)
     }
 
     /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
     pub fn abort(&self) -> Result<(), Trouble> {
         self.order(Order::Abort);
-        self.await_outcome()
+        self.await_outcome().result
     }
 
     fn order(&self, order: Order) {
