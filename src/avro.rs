@@ -7,7 +7,7 @@
 
 mod datum;
 
-use std::sync::LazyLock;
+use std::{fmt::Debug, sync::LazyLock};
 
 use apache_avro::{
     rabin::Rabin, reader::datum::GenericDatumReader, util::max_allocation_bytes, writer::datum::GenericDatumWriter,
@@ -120,8 +120,9 @@ pub fn encode_datum<T: Serialize>(value: &T) -> Vec<u8> {
     datum
 }
 
-/// Decodes a framed value that any published version of the schema wrote.
-pub fn decode<T: DeserializeOwned>(schema: Schema, framed: &[u8]) -> Result<T, DecodeError> {
+/// Decodes a framed value that any published version of the schema wrote. `T` is the shape that writes the schema, for
+/// today's values are read without looking at it.
+pub fn decode<T: DeserializeOwned + PartialEq + Debug>(schema: Schema, framed: &[u8]) -> Result<T, DecodeError> {
     if !is_framed(framed) {
         return Err(DecodeError::NotFramed);
     }
@@ -154,8 +155,8 @@ pub fn fingerprint(schema: Schema) -> [u8; 8] {
     today(schema).fingerprint
 }
 
-fn malformed(schema: Schema, detail: impl ToString) -> DecodeError {
-    let detail = detail.to_string().chars().take(limits::ERROR_DETAIL_CHARS_MAX).collect();
+fn malformed(schema: Schema, detail: impl AsRef<str>) -> DecodeError {
+    let detail = detail.as_ref().chars().take(limits::ERROR_DETAIL_CHARS_MAX).collect();
     DecodeError::Malformed { schema: schema.name(), detail }
 }
 
@@ -193,11 +194,20 @@ impl Version {
     }
 
     /// Today's version is read straight into the shape; an older one through a generic value that is resolved first.
-    fn read<T: DeserializeOwned>(&self, datum: &mut &[u8]) -> apache_avro::AvroResult<T> {
-        if self.is_today {
-            return self.reader.read_deser(datum);
+    fn read<T: DeserializeOwned + PartialEq + Debug>(&self, datum: &mut &[u8]) -> Result<T, String> {
+        if !self.is_today {
+            let value = self.reader.read_value(datum).and_then(|value| apache_avro::from_value(&value));
+            return value.map_err(|error| error.to_string());
         }
-        apache_avro::from_value(&self.reader.read_value(datum)?)
+        let mut rest = *datum;
+        let value = datum::read(&mut rest).map_err(|error| error.to_string());
+        debug_assert_eq!(
+            value.as_ref().ok(),
+            self.reader.read_deser(&mut &**datum).ok().as_ref(),
+            "as apache-avro reads"
+        );
+        *datum = rest;
+        value
     }
 }
 

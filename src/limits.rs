@@ -40,6 +40,14 @@ pub const AGREEING_SENDERS_MAX: usize = 64;
 /// small enough that a turn which adds one piece to a huge draft does not rewrite it.
 pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 
+/// Parts of one stored draft: 64 GiB of evidence of one message, more than a task's memory. A part's number that a damaged
+/// value made up takes no more memory than their list.
+pub const DRAFT_PARTS_MAX: usize = 1024 * 1024;
+
+/// Bytes of changelog entries that a restore gathers before they are read on every core: some thousand drafts, so that
+/// sharing them out costs nothing beside reading them.
+pub const RESTORE_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
 // The files shell.
 
 /// Arrivals of one collate: at about 100 bytes each in memory this is 50 GB of index.

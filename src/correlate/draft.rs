@@ -177,20 +177,33 @@ impl Draft {
     }
 
     /// Takes a part back from the changelog.
-    pub fn restore(&mut self, stored: StoredDraft) {
-        let index = usize::try_from(stored.part).unwrap_or(0);
-        if self.parts.len() <= index {
-            self.parts.resize_with(index + 1, Part::default);
+    pub fn restore(&mut self, part: usize, stored: StoredDraft) {
+        if self.parts.len() <= part {
+            self.parts.resize_with(part + 1, Part::default);
         }
         let bytes = stored.pieces.iter().map(weight).sum();
-        self.parts[index] = Part { pieces: stored.pieces, bytes, dirty: false, stored: true };
-        if index == 0 {
+        self.parts[part] = Part { pieces: stored.pieces, bytes, dirty: false, stored: true };
+        if part == 0 {
             self.touched_at = stored.touched_at;
             self.open = stored.open;
             self.reused = stored.reused;
             self.moved_to = stored.moved_to.into_iter().collect();
             self.published = stored.published;
         }
+    }
+
+    /// A part was deleted from the changelog; says whether nothing of the draft is left.
+    pub fn restore_forgotten(&mut self, part: usize) -> bool {
+        if let Some(part) = self.parts.get_mut(part) {
+            *part = Part::default();
+        }
+        if part == 0 {
+            *self = Draft { parts: std::mem::take(&mut self.parts), ..Draft::default() };
+        }
+        while self.parts.last().is_some_and(|part| !part.stored) {
+            self.parts.pop();
+        }
+        self.parts.is_empty()
     }
 }
 

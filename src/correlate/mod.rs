@@ -28,6 +28,7 @@ use crate::{
     arrival::Timestamp,
     avro,
     evidence::{Evidence, Flag},
+    limits,
     mail::{Digest, Guard, Key},
     record::{ArchiveFormat, ClosedBecause, JournalRecord, ValueBytesMax, size},
 };
@@ -201,18 +202,38 @@ impl Correlator {
         }
     }
 
-    /// Takes a part of a draft from the changelog. All parts first, in any order, then [`Correlator::restored`].
-    /// A record id that is not one of its key's is refused.
+    /// Takes a part of a draft from the changelog, in place of what came before under the same key. All entries first,
+    /// then [`Correlator::restored`]. A record id that is not one of its key's is refused.
     pub fn restore(&mut self, stored: StoredDraft) -> Result<(), String> {
         let record = RecordRef::parse(&stored.key, &stored.record_id)
             .ok_or_else(|| format!("the stored record id {} is not one of its key", stored.record_id))?;
-        let messages = self.keys.entry(record.key.clone()).or_default();
-        messages.drafts.entry(record.tag).or_default().restore(stored);
+        let part = usize::try_from(stored.part).ok().filter(|part| *part < limits::DRAFT_PARTS_MAX);
+        let part = part.ok_or_else(|| format!("a stored draft has no part {}", stored.part))?;
+        let messages = self.keys.entry(record.key).or_default();
+        messages.drafts.entry(record.tag).or_default().restore(part, stored);
+        Ok(())
+    }
+
+    /// Takes the end of a part of a draft from the changelog, where `key` is its [`DraftKey`].
+    pub fn restore_forgotten(&mut self, key: &[u8]) -> Result<(), String> {
+        let read = str::from_utf8(key).ok().and_then(RecordRef::of_draft_key);
+        let (record, part) = read.ok_or("a key without a value is no draft's")?;
+        let Some(messages) = self.keys.get_mut(&record.key) else { return Ok(()) };
+        if messages.drafts.get_mut(&record.tag).is_some_and(|draft| draft.restore_forgotten(part)) {
+            messages.drafts.remove(&record.tag);
+        }
+        if messages.drafts.is_empty() {
+            self.keys.remove(&record.key);
+        }
         Ok(())
     }
 
     /// Ends the restoring: what was stored is the state, with its timers.
     pub fn restored(&mut self) {
+        let Timing { settle, remember, .. } = self.rules.timing;
+        // Gathered first: a set that is made of all at once is sorted once.
+        let (mut due, mut forget) = (Vec::new(), Vec::with_capacity(self.keys.len()));
+        self.located.reserve(self.keys.len());
         for (key, messages) in &mut self.keys {
             messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
             for (tag, draft) in &mut messages.drafts {
@@ -224,17 +245,19 @@ impl Correlator {
                     }
                 }
                 if draft.open {
-                    let due = Due::Look(draft.touched_at.plus(self.rules.timing.settle));
-                    draft.due = Some(due);
-                    self.due.insert((due.at(), record));
+                    let look = Due::Look(draft.touched_at.plus(settle));
+                    draft.due = Some(look);
+                    due.push((look.at(), record));
                 } else {
-                    self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record));
+                    forget.push((draft.touched_at.plus(remember), record));
                 }
             }
             if messages.guards > 1 {
                 messages.build_index();
             }
         }
+        self.due = due.into_iter().collect();
+        self.forget = forget.into_iter().collect();
     }
 
     /// Takes in a piece. `wall` bounds the time from which the closing timers count: a piece from the future would

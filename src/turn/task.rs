@@ -1,21 +1,37 @@
 //! One partition number of all input topics, with its correlator and its clock.
 
-use std::collections::HashMap;
+use std::{collections::BTreeMap, ops::Range};
 
-use bytes::Bytes;
 use rayon::prelude::*;
 
 use crate::{
     avro::{self, Schema},
     correlate::{Correlator, StoredDraft},
+    limits,
     turn::{TurnRules, clock::TaskClock},
 };
 
 pub struct Task {
     pub correlator: Correlator,
     pub clock: TaskClock,
-    /// The changelog so far, while the task is being restored: later entries replace earlier ones.
-    restoring: HashMap<Bytes, Bytes>,
+    restoring: Restoring,
+}
+
+/// What of the changelog is not in the correlator yet.
+#[derive(Default)]
+struct Restoring {
+    /// Keys and values, one behind the other.
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Why what stands last under a key could not be taken, by key.
+    unreadable: BTreeMap<Box<[u8]>, String>,
+}
+
+/// A changelog entry, as spans of the bytes.
+struct Entry {
+    key: Range<usize>,
+    /// None deletes the key.
+    value: Option<Range<usize>>,
 }
 
 /// A changelog entry that cannot be read: the task must not start, or evidence would be lost.
@@ -30,25 +46,50 @@ impl Task {
         Task {
             correlator: Correlator::new(rules.rules.clone()),
             clock: TaskClock::default(),
-            restoring: HashMap::new(),
+            restoring: Restoring::default(),
         }
     }
 
+    /// Takes the next entry of the changelog: what a later one of the same key says replaces it.
     pub fn restore(&mut self, key: &[u8], value: Option<&[u8]>) {
-        match value {
-            Some(value) => drop(self.restoring.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))),
-            None => drop(self.restoring.remove(key)),
+        let Restoring { bytes, entries, .. } = &mut self.restoring;
+        let mut keep = |part: &[u8]| {
+            let start = bytes.len();
+            bytes.extend_from_slice(part);
+            start..bytes.len()
+        };
+        entries.push(Entry { key: keep(key), value: value.map(&mut keep) });
+        if bytes.len() >= limits::RESTORE_BATCH_BYTES {
+            self.take_entries();
         }
+    }
+
+    /// Reads the entries that wait, on every core, and hands them to the correlator in their order.
+    fn take_entries(&mut self) {
+        let Restoring { bytes, entries, unreadable } = &mut self.restoring;
+        let read = |entry: &Entry| -> Option<Result<StoredDraft, String>> {
+            let value = &bytes[entry.value.clone()?];
+            Some(avro::decode(Schema::Draft, value).map_err(|error| error.to_string()))
+        };
+        let drafts: Vec<Option<Result<StoredDraft, String>>> = entries.par_iter().map(read).collect();
+        for (entry, draft) in entries.drain(..).zip(drafts) {
+            let key = &bytes[entry.key];
+            let taken = match draft {
+                Some(draft) => draft.and_then(|draft| self.correlator.restore(draft)),
+                None => self.correlator.restore_forgotten(key),
+            };
+            match taken {
+                Ok(()) => drop(unreadable.remove(key)),
+                Err(reason) => drop(unreadable.insert(key.into(), reason)),
+            }
+        }
+        bytes.clear();
     }
 
     pub fn restored(&mut self) -> Result<(), RestoreError> {
-        let values: Vec<Bytes> = std::mem::take(&mut self.restoring).into_values().collect();
-        let drafts: Vec<Result<StoredDraft, String>> = values
-            .into_par_iter()
-            .map(|value| avro::decode(Schema::Draft, &value).map_err(|error| error.to_string()))
-            .collect();
-        for draft in drafts {
-            draft.and_then(|draft| self.correlator.restore(draft)).map_err(RestoreError)?;
+        self.take_entries();
+        if let Some((_, reason)) = std::mem::take(&mut self.restoring).unreadable.pop_first() {
+            return Err(RestoreError(reason));
         }
         self.correlator.restored();
         Ok(())

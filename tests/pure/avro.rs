@@ -48,7 +48,7 @@ fn every_shape_comes_back_from_avro_and_from_json() {
 /// today's version that are not there.
 #[test]
 fn every_published_version_is_read_into_todays_shapes() {
-    fn check<T: Serialize + DeserializeOwned>(schema: Schema, value: T) {
+    fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(schema: Schema, value: T) {
         let folder = schemas().join("published").join(schema.name());
         let versions = schema.texts().len();
         publish(schema, &value, &folder.join(format!("v{versions}")));
