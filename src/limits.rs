@@ -44,6 +44,20 @@ pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 /// value made up takes no more memory than their list.
 pub const DRAFT_PARTS_MAX: usize = 1024 * 1024;
 
+/// Published drafts of one task that stay at hand, about 6 KB each: what comes late comes mostly soon. Of those before them
+/// only the bytes are kept, about 1 KB each.
+pub const AWAKE_DRAFTS_MAX: usize = 1_000;
+
+/// Messages of one Message-ID that rest and wake together. One that has more is somebody's constant id, and stays at hand:
+/// each piece would wake and lay down all of them.
+pub const RESTING_DRAFTS_MAX: usize = 64;
+
+/// Drafts that a turn forgets, each a value in the changelog: after a long stop all of a day's may be old at once.
+pub const TURN_FORGOTTEN_MAX: usize = 10_000;
+
+/// Names of what is gone, in a queue, that are not worth a sweep.
+pub const SWEEP_SLACK: usize = 1_024;
+
 /// Bytes of changelog entries that a restore gathers before they are read on every core: some thousand drafts, so that
 /// sharing them out costs nothing beside reading them.
 pub const RESTORE_BATCH_BYTES: usize = 4 * 1024 * 1024;

@@ -29,6 +29,7 @@ pub fn rules() -> TurnRules {
             topic_names,
             value_bytes_max: ValueBytesMax { archive: bytes_max, activity: bytes_max, ndr: bytes_max },
             archive_format: ArchiveFormat::Record,
+            awake_drafts_max: usize::MAX,
         },
         partitions: 1,
         passed_on_bytes_max: bytes_max,

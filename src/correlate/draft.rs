@@ -176,6 +176,18 @@ impl Draft {
         stored.map(|(index, _)| DraftKey { record_id: id.to_string(), part: part_number(index) }).collect()
     }
 
+    /// Nothing of it waits to be published or written.
+    pub fn may_rest(&self) -> bool {
+        let head = self.parts.first().is_some_and(|part| part.stored);
+        head && !self.open && self.parts.iter().all(|part| !part.dirty)
+    }
+
+    /// Every part as the changelog has it.
+    pub fn all_stored(&self, id: &RecordRef) -> Vec<StoredDraft> {
+        let stored = self.parts.iter().enumerate().filter(|(_, part)| part.stored);
+        stored.map(|(index, part)| self.stored(id, part_number(index), part.pieces.clone())).collect()
+    }
+
     /// Takes a part back from the changelog.
     pub fn restore(&mut self, part: usize, stored: StoredDraft) {
         if self.parts.len() <= part {

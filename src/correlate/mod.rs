@@ -10,6 +10,7 @@ pub mod effect;
 mod entry;
 mod identity;
 mod merge;
+mod resting;
 pub mod stored;
 
 pub use effect::{ClosedNotice, Complete, DraftKey, Effect, WantedOriginal};
@@ -23,6 +24,7 @@ use std::{
 
 use draft::{Draft, Due};
 use identity::{Index, RecordRef, Tag, guard_of};
+use resting::Resting;
 
 use crate::{
     arrival::Timestamp,
@@ -68,6 +70,8 @@ pub struct Rules {
     /// As journal reports every revision carries its originals, not only the first that has them: a report without its
     /// original is of no use to an archive.
     pub archive_format: ArchiveFormat,
+    /// How many drafts that are not open stay at hand; of the others only their bytes are kept.
+    pub awake_drafts_max: usize,
 }
 
 /// What became of a piece of evidence.
@@ -91,6 +95,8 @@ pub struct Budget {
     pub records: usize,
     /// Of originals.
     pub bytes: i64,
+    /// Drafts that may be forgotten: each is a value in the changelog too.
+    pub forgotten: usize,
 }
 
 impl Budget {
@@ -117,6 +123,10 @@ pub struct Correlator {
     /// The drafts that are not: what is still to be published is never forgotten.
     forget: BTreeSet<(Timestamp, RecordRef)>,
     changed: BTreeSet<RecordRef>,
+    resting: Resting,
+    /// Keys in the order in which a draft of theirs was closed: who rests next. A key may be named twice, or have an open
+    /// draft again by now.
+    closed: VecDeque<Key>,
     /// Stored parts of drafts that are no more.
     gone: Vec<DraftKey>,
     effects: VecDeque<Effect>,
@@ -197,6 +207,8 @@ impl Correlator {
             due: BTreeSet::new(),
             forget: BTreeSet::new(),
             changed: BTreeSet::new(),
+            resting: Resting::default(),
+            closed: VecDeque::new(),
             gone: Vec::new(),
             effects: VecDeque::new(),
         }
@@ -209,8 +221,10 @@ impl Correlator {
             .ok_or_else(|| format!("the stored record id {} is not one of its key", stored.record_id))?;
         let part = usize::try_from(stored.part).ok().filter(|part| *part < limits::DRAFT_PARTS_MAX);
         let part = part.ok_or_else(|| format!("a stored draft has no part {}", stored.part))?;
-        let messages = self.keys.entry(record.key).or_default();
+        self.wake_unindexed(&record.key);
+        let messages = self.keys.entry(record.key.clone()).or_default();
         messages.drafts.entry(record.tag).or_default().restore(part, stored);
+        self.closed.push_back(record.key);
         Ok(())
     }
 
@@ -218,6 +232,7 @@ impl Correlator {
     pub fn restore_forgotten(&mut self, key: &[u8]) -> Result<(), String> {
         let read = str::from_utf8(key).ok().and_then(RecordRef::of_draft_key);
         let (record, part) = read.ok_or("a key without a value is no draft's")?;
+        self.wake_unindexed(&record.key);
         let Some(messages) = self.keys.get_mut(&record.key) else { return Ok(()) };
         if messages.drafts.get_mut(&record.tag).is_some_and(|draft| draft.restore_forgotten(part)) {
             messages.drafts.remove(&record.tag);
@@ -228,36 +243,101 @@ impl Correlator {
         Ok(())
     }
 
-    /// Ends the restoring: what was stored is the state, with its timers.
-    pub fn restored(&mut self) {
-        let Timing { settle, remember, .. } = self.rules.timing;
-        // Gathered first: a set that is made of all at once is sorted once.
-        let (mut due, mut forget) = (Vec::new(), Vec::with_capacity(self.keys.len()));
-        self.located.reserve(self.keys.len());
-        for (key, messages) in &mut self.keys {
-            messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
-            for (tag, draft) in &mut messages.drafts {
-                let record = RecordRef { key: key.clone(), tag: *tag };
-                for (part, piece) in draft.located() {
-                    self.located.insert(piece.evidence.id, (*tag, part));
-                    if let Some(event) = event_digest(piece) {
-                        *self.events.entry(event).or_default() += 1;
-                    }
-                }
-                if draft.open {
-                    let look = Due::Look(draft.touched_at.plus(settle));
-                    draft.due = Some(look);
-                    due.push((look.at(), record));
-                } else {
-                    forget.push((draft.touched_at.plus(remember), record));
-                }
-            }
-            if messages.guards > 1 {
-                messages.build_index();
+    /// Between two entries of the changelog: lays down what is too many to be at hand.
+    pub fn rest_while_restoring(&mut self) {
+        let mut awake = self.keys.len();
+        while awake > self.rules.awake_drafts_max
+            && let Some(key) = self.closed.pop_front()
+        {
+            if self.may_rest(&key) {
+                let messages = self.keys.remove(&key).expect("it was just looked at");
+                self.lay_down(&key, &messages);
+                awake -= 1;
             }
         }
-        self.due = due.into_iter().collect();
-        self.forget = forget.into_iter().collect();
+    }
+
+    /// Ends the restoring: what was stored is the state, with its timers.
+    pub fn restored(&mut self) {
+        // Gathered first: a set that is made of all at once is sorted once.
+        let mut timers = Timers { due: Vec::new(), forget: Vec::with_capacity(self.keys.len()) };
+        self.located.reserve(self.keys.len());
+        for (key, messages) in &mut self.keys {
+            index(key, messages, &self.rules.timing, &mut self.located, &mut self.events, &mut timers);
+        }
+        self.due = timers.due.into_iter().collect();
+        self.forget = timers.forget.into_iter().collect();
+        self.closed = self.forget.iter().map(|(_, record)| record.key.clone()).collect();
+    }
+
+    /// Brings back what rests of a key.
+    fn wake(&mut self, key: &Key) {
+        if self.wake_unindexed(key) {
+            self.index_woken(key);
+        }
+    }
+
+    fn wake_unindexed(&mut self, key: &Key) -> bool {
+        let parts = self.resting.wake(key);
+        let woken = !parts.is_empty();
+        self.put_back(parts);
+        woken
+    }
+
+    fn put_back(&mut self, parts: Vec<StoredDraft>) {
+        for stored in parts {
+            let record = RecordRef::parse(&stored.key, &stored.record_id).expect("it lay here under its key");
+            let part = usize::try_from(stored.part).expect("it had this part before");
+            let messages = self.keys.entry(record.key).or_default();
+            messages.drafts.entry(record.tag).or_default().restore(part, stored);
+        }
+    }
+
+    fn index_woken(&mut self, key: &Key) {
+        let mut timers = Timers { due: Vec::new(), forget: Vec::new() };
+        let messages = self.keys.get_mut(key).expect("it was just put back");
+        index(key, messages, &self.rules.timing, &mut self.located, &mut self.events, &mut timers);
+        self.forget.extend(timers.forget);
+        self.closed.push_back(key.clone());
+    }
+
+    /// Lays down the drafts that were closed first, as far as too many are at hand.
+    fn rest(&mut self) {
+        while self.forget.len() > self.rules.awake_drafts_max
+            && let Some(key) = self.closed.pop_front()
+        {
+            if !self.may_rest(&key) {
+                continue;
+            }
+            let messages = self.keys.remove(&key).expect("it was just looked at");
+            for (tag, draft) in &messages.drafts {
+                let record = RecordRef { key: key.clone(), tag: *tag };
+                self.forget.remove(&(draft.touched_at.plus(self.rules.timing.remember), record));
+                self.forget_pieces(draft);
+            }
+            self.lay_down(&key, &messages);
+        }
+        // Who is at hand may be named more than once: sweep before the names outgrow what they name.
+        if self.closed.len() > 2 * self.forget.len() + limits::SWEEP_SLACK {
+            self.closed = self.forget.iter().map(|(_, record)| record.key.clone()).collect();
+        }
+    }
+
+    /// Nothing of the key is open; and it is not one of those with very many messages, which would be written anew for
+    /// each piece.
+    fn may_rest(&self, key: &Key) -> bool {
+        let messages = self.keys.get(key).filter(|messages| messages.drafts.len() <= limits::RESTING_DRAFTS_MAX);
+        messages.is_some_and(|messages| messages.drafts.values().all(Draft::may_rest))
+    }
+
+    fn lay_down(&mut self, key: &Key, messages: &Messages) {
+        let parts = messages.drafts.iter().flat_map(|(tag, draft)| {
+            let record = RecordRef { key: key.clone(), tag: *tag };
+            draft.all_stored(&record)
+        });
+        let touched_at = messages.drafts.values().map(|draft| draft.touched_at).min().unwrap_or_default();
+        let forget_at = touched_at.plus(self.rules.timing.remember);
+        self.resting.lay_down(key, &parts.collect::<Vec<_>>(), forget_at);
     }
 
     /// Takes in a piece. `wall` bounds the time from which the closing timers count: a piece from the future would
@@ -265,6 +345,7 @@ impl Correlator {
     pub fn handle_evidence(&mut self, piece: Piece, wall: Timestamp) -> Merged {
         let at = piece.seen.at.min(wall);
         let key = piece.evidence.key.clone();
+        self.wake(&key);
         if let Some(&(tag, part)) = self.located.get(&piece.evidence.id) {
             let record = RecordRef { key, tag };
             if self.draft(&record).join(part, piece) {
@@ -407,11 +488,17 @@ impl Correlator {
                 None => {}
             }
         }
-        while let Some((at, _)) = self.forget.first()
-            && *at <= now
-        {
+        while budget.forgotten > 0 {
+            if self.forget.first().is_none_or(|(at, _)| *at > now) {
+                let parts = self.resting.wake_due(now);
+                let Some(key) = parts.first().map(|stored| stored.key.clone()) else { break };
+                self.put_back(parts);
+                self.index_woken(&key);
+                continue;
+            }
             let (_, record) = self.forget.pop_first().expect("the first was just seen");
             self.drop_draft(&record);
+            budget.forgotten -= 1;
         }
     }
 
@@ -447,6 +534,7 @@ impl Correlator {
             self.effects.push_back(Effect::Publish(Box::new(complete)));
         }
         self.changed.insert(record.clone());
+        self.closed.push_back(record.key.clone());
     }
 
     /// Forgets a draft and every piece in it.
@@ -456,6 +544,16 @@ impl Correlator {
         if messages.drafts.is_empty() {
             self.keys.remove(&record.key);
         }
+        self.forget_pieces(&draft);
+        match draft.due {
+            Some(due) => self.due.remove(&(due.at(), record.clone())),
+            None => self.forget.remove(&(draft.touched_at.plus(self.rules.timing.remember), record.clone())),
+        };
+        self.changed.remove(record);
+        self.gone.extend(draft.stored_parts(record));
+    }
+
+    fn forget_pieces(&mut self, draft: &Draft) {
         for piece in draft.pieces() {
             self.located.remove(&piece.evidence.id);
             let Some(event) = event_digest(piece) else { continue };
@@ -465,12 +563,6 @@ impl Correlator {
                 self.events.remove(&event);
             }
         }
-        match draft.due {
-            Some(due) => self.due.remove(&(due.at(), record.clone())),
-            None => self.forget.remove(&(draft.touched_at.plus(self.rules.timing.remember), record.clone())),
-        };
-        self.changed.remove(record);
-        self.gone.extend(draft.stored_parts(record));
     }
 
     /// The bytes of an original that this revision wanted cannot be had: it has not been carried, and the next revision
@@ -496,6 +588,7 @@ impl Correlator {
             self.effects.extend(delete.into_iter().map(Effect::Forget));
             self.effects.extend(write.into_iter().map(|stored| Effect::Remember(Box::new(stored))));
         }
+        self.rest();
     }
 
     /// The next completed record, before anything else that is to be done.
@@ -521,7 +614,44 @@ impl Correlator {
 
     /// How many drafts wait to be closed, and how many there are in all.
     pub fn drafts(&self) -> (usize, usize) {
-        (self.due.len(), self.due.len() + self.forget.len())
+        (self.due.len(), self.due.len() + self.forget.len() + self.resting.drafts())
+    }
+}
+
+/// What time does to drafts.
+struct Timers {
+    due: Vec<(Timestamp, RecordRef)>,
+    forget: Vec<(Timestamp, RecordRef)>,
+}
+
+/// Makes known what the drafts of a key, as the changelog had them, hold and wait for.
+fn index(
+    key: &Key,
+    messages: &mut Messages,
+    timing: &Timing,
+    located: &mut HashMap<Digest, (Tag, usize)>,
+    events: &mut HashMap<Digest, usize>,
+    timers: &mut Timers,
+) {
+    messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
+    for (tag, draft) in &mut messages.drafts {
+        let record = RecordRef { key: key.clone(), tag: *tag };
+        for (part, piece) in draft.located() {
+            located.insert(piece.evidence.id, (*tag, part));
+            if let Some(event) = event_digest(piece) {
+                *events.entry(event).or_default() += 1;
+            }
+        }
+        if draft.open {
+            let look = Due::Look(draft.touched_at.plus(timing.settle));
+            draft.due = Some(look);
+            timers.due.push((look.at(), record));
+        } else {
+            timers.forget.push((draft.touched_at.plus(timing.remember), record));
+        }
+    }
+    if messages.guards > 1 {
+        messages.build_index();
     }
 }
 

@@ -438,6 +438,7 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
             topic_names: settings.topics.input_names(),
             value_bytes_max: layout.value_bytes_max,
             archive_format: settings.archive_format,
+            awake_drafts_max: limits::AWAKE_DRAFTS_MAX,
         },
         partitions: layout.partitions,
         passed_on_bytes_max: Some(layout.passed_on_bytes_max),

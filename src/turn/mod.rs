@@ -195,7 +195,11 @@ impl Tasks {
         let gone = fetch_absent(&mut arrivals, bodies);
         let mut turn = Turn {
             wall,
-            budget: Budget { records: limits::TURN_RECORDS_MAX, bytes: limits::TURN_ORIGINAL_BYTES_MAX },
+            budget: Budget {
+                records: limits::TURN_RECORDS_MAX,
+                bytes: limits::TURN_ORIGINAL_BYTES_MAX,
+                forgotten: limits::TURN_FORGOTTEN_MAX,
+            },
             output: TurnOutput::default(),
             ledger: Vec::with_capacity(arrivals.len()),
         };

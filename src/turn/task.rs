@@ -84,6 +84,7 @@ impl Task {
             }
         }
         bytes.clear();
+        self.correlator.rest_while_restoring();
     }
 
     pub fn restored(&mut self) -> Result<(), RestoreError> {

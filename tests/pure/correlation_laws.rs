@@ -19,7 +19,7 @@ use crate::support::{
     pieces::{evidence, group, original, recipient, seen},
 };
 
-pub const UNBOUNDED: Budget = Budget { records: usize::MAX, bytes: i64::MAX };
+pub const UNBOUNDED: Budget = Budget { records: usize::MAX, bytes: i64::MAX, forgotten: usize::MAX };
 pub const WALL: Timestamp = Timestamp(i64::MAX);
 
 pub fn rules() -> Rules {
@@ -33,6 +33,7 @@ pub fn rules() -> Rules {
         topic_names,
         value_bytes_max: ValueBytesMax::default(),
         archive_format: ArchiveFormat::Record,
+        awake_drafts_max: 2,
     }
 }
 
@@ -138,10 +139,11 @@ enum Between {
 }
 
 /// The least that a turn may publish.
-pub const SMALL: Budget = Budget { records: 1, bytes: 1 };
+pub const SMALL: Budget = Budget { records: 1, bytes: 1, forgotten: usize::MAX };
 
 fn run(pieces: &[Piece], between: &[Between], budget: Budget) -> Subject {
-    let mut subject = Subject::with(rules(), budget);
+    // With little to publish in a turn goes little to keep at hand.
+    let mut subject = Subject::with(Rules { awake_drafts_max: budget.records - 1, ..rules() }, budget);
     for (index, piece) in pieces.iter().enumerate() {
         subject.correlator.handle_evidence(piece.clone(), WALL);
         match between.get(index).unwrap_or(&Between::Nothing) {

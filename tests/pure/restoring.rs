@@ -26,6 +26,7 @@ fn new_tasks(log: &[(Bytes, Option<Bytes>)]) -> Result<Tasks, String> {
             topic_names: TopicNames { reports, envelopes, strays },
             value_bytes_max: ValueBytesMax::default(),
             archive_format: ArchiveFormat::Record,
+            awake_drafts_max: usize::MAX,
         },
         partitions: 1,
         passed_on_bytes_max: None,

@@ -22,6 +22,8 @@ pub struct Script {
     pub partitions: i32,
     /// Bytes of recent arrivals that an instance keeps.
     pub recent_bytes_max: usize,
+    /// Published drafts that it keeps at hand.
+    pub awake_drafts_max: usize,
     pub given: Vec<Given>,
     pub operations: Vec<Operation>,
 }
