@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     arrival::Timestamp,
-    avro::{self, Schema},
+    avro,
     correlate::stored::StoredDraft,
     mail::{Digest, Key},
 };
@@ -30,7 +30,7 @@ pub struct Resting {
 
 /// All drafts of one key.
 struct Packed {
-    /// Each part of each draft as the changelog has it, behind its length.
+    /// Each part of each draft as the changelog has it, one behind the other.
     parts: Box<[u8]>,
     drafts: usize,
     forget_at: Timestamp,
@@ -47,10 +47,7 @@ impl Resting {
         let mark = mark(key);
         let mut packed = Vec::new();
         for part in parts {
-            let value = avro::encode(Schema::Draft, part);
-            let bytes = u32::try_from(value.len()).expect("a part of a draft is far from 4 GiB");
-            packed.extend_from_slice(&bytes.to_le_bytes());
-            packed.extend_from_slice(&value);
+            packed.extend(avro::encode_datum(part));
         }
         let drafts = parts.iter().filter(|part| part.part == 0).count();
         self.drafts += drafts;
@@ -77,10 +74,8 @@ impl Resting {
         self.drafts -= drafts;
         let mut woken = Vec::with_capacity(drafts);
         let mut rest = &parts[..];
-        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
-            let (value, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
-            woken.push(avro::decode(Schema::Draft, value).expect("it was written here, by this version"));
-            rest = behind;
+        while !rest.is_empty() {
+            woken.push(avro::decode_datum(&mut rest).expect("it was written here, by this version"));
         }
         woken
     }
