@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --no-default-features --bench rooms` measures all; a part of a name behind `--` measures what has it in
 //! its name. `RAYON_NUM_THREADS=1` gives the cost of one core. With `--test` behind the `--` everything runs once, for a
-//! profiler or a count of instructions.
+//! count of instructions: `valgrind --tool=callgrind --toggle-collect=rooms::merged …/rooms-HASH --test merge`.
 
 mod load;
 mod restore;
@@ -15,7 +15,7 @@ use mailjournal::{
     arrival::Timestamp,
     correlate::{Budget, Complete, Correlator, Effect, Piece},
     evidence::read_mail,
-    turn::{TurnOutput, publish},
+    turn::{TurnOutput, TurnRules, publish},
 };
 
 use load::Load;
@@ -44,10 +44,16 @@ fn parse(criterion: &mut Criterion) {
         let load = Load::of_reports(original_bytes, PASS_BYTES);
         group.throughput(load.throughput());
         group.bench_function(name, |bencher| {
-            bencher.iter(|| load.arrivals.iter().filter_map(|arrival| read_mail(&arrival.bytes).ok()).count());
+            bencher.iter(|| parsed(&load));
         });
     }
     group.finish();
+}
+
+/// How many of these are evidence.
+#[inline(never)]
+fn parsed(load: &Load) -> usize {
+    load.arrivals.iter().filter_map(|arrival| read_mail(&arrival.bytes).ok()).count()
 }
 
 /// Pieces → drafts → closed records, without their bytes.
@@ -63,6 +69,7 @@ fn merge(criterion: &mut Criterion) {
 }
 
 /// All that the correlator does for these pieces: each in its time, then all time there is.
+#[inline(never)]
 fn merged(pieces: Vec<Piece>) -> Vec<Effect> {
     let mut correlator = Correlator::new(turn::rules().rules);
     let mut effects = Vec::new();
@@ -98,12 +105,7 @@ fn build(criterion: &mut Criterion) {
     group
         .throughput(Throughput::ElementsAndBytes { elements: completes.len() as u64, bytes: load.carried(&completes) });
     group.bench_function("records", |bencher| {
-        let build = |completes| {
-            let mut output = TurnOutput::default();
-            publish::write(completes, &rules, &mut output);
-            output.outgoing.len()
-        };
-        bencher.iter_batched(|| completes.clone(), build, BatchSize::LargeInput);
+        bencher.iter_batched(|| completes.clone(), |completes| built(completes, &rules), BatchSize::LargeInput);
     });
     group.throughput(Throughput::Elements(drafts.len() as u64));
     group.bench_function("drafts", |bencher| {
@@ -120,4 +122,11 @@ fn build(criterion: &mut Criterion) {
         bencher.iter_batched(|| rows.clone(), build, BatchSize::LargeInput);
     });
     group.finish();
+}
+
+#[inline(never)]
+fn built(completes: Vec<Complete>, rules: &TurnRules) -> usize {
+    let mut output = TurnOutput::default();
+    publish::write(completes, rules, &mut output);
+    output.outgoing.len()
 }

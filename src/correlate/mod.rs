@@ -669,8 +669,8 @@ fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) ->
         let merge::Merge { record, wanted, notice } = merge::merge(id, &entries, draft.reused, &rules.topic_names);
         (record, wanted, notice)
     };
-    let datum = avro::encode_datum(&record);
-    let digest = Digest::of(&datum);
+    let carriers = entries.iter().flat_map(|entry| entry.originals().map(|(position, _)| position)).collect();
+    let digest = Digest::of(&avro::encode_datum(&record));
     let mut published =
         draft.published.take().unwrap_or(Published { revision: 0, digest: Digest([0; 32]), carried: Vec::new() });
     if published.revision > 0 && published.digest == digest {
@@ -684,7 +684,7 @@ fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) ->
     let wanted = carry(&mut record, wanted, &mut published, rules);
     let non_delivery = notice.filter(|_| published.revision == 1);
     draft.published = Some(published);
-    Some(Complete { record, wanted, non_delivery })
+    Some(Complete { record, wanted, carriers, non_delivery })
 }
 
 fn superseded(id: &RecordRef, draft: &Draft) -> JournalRecord {
@@ -705,8 +705,8 @@ fn carry(
     published: &mut Published,
     rules: &Rules,
 ) -> Vec<WantedOriginal> {
-    let before = published.carried.clone();
-    let carried: HashMap<Digest, &Carried> = before.iter().map(|carried| (carried.sha256, carried)).collect();
+    let carried: HashMap<Digest, &Carried> =
+        published.carried.iter().map(|carried| (carried.sha256, carried)).collect();
     let again = rules.archive_format == ArchiveFormat::Report;
     let mut by_reference = record.flags.contains(&Flag::OriginalByReference);
     let mut waiting = Vec::new();
@@ -728,10 +728,12 @@ fn carry(
     if !by_reference {
         record.flags.retain(|flag| *flag != Flag::OriginalByReference);
     }
-    for original in waiting.iter().filter(|original| !carried.contains_key(&original.sha256)) {
+    let newly = waiting.iter().filter(|original| !carried.contains_key(&original.sha256)).map(|original| {
         let reference = record.originals.get(original.index).and_then(|recorded| recorded.reference.clone());
-        published.carried.push(Carried { sha256: original.sha256, revision: published.revision, reference });
-    }
+        Carried { sha256: original.sha256, revision: published.revision, reference }
+    });
+    let newly: Vec<Carried> = newly.collect();
+    published.carried.extend(newly);
     fitting
 }
 

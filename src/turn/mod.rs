@@ -267,11 +267,12 @@ impl Tasks {
             return self.enter(&arrival, Disposition::Moved, None, Some(reason), turn);
         }
         let kind = evidence.kind;
-        if !evidence.originals.is_empty() {
-            self.recent.insert(arrival.origin, arrival.bytes.clone());
-        }
+        let carries = !evidence.originals.is_empty();
         let merged =
             self.task(arrival.position.partition).correlator.handle_evidence(piece(&arrival, evidence), turn.wall);
+        if carries && merged.outcome == Outcome::New {
+            self.recent.insert(arrival.origin, arrival.bytes.clone());
+        }
         self.enter_merged(&arrival, kind, merged, turn);
     }
 

@@ -43,6 +43,12 @@ impl Recent {
         self.arrivals.get(position).cloned()
     }
 
+    /// Bytes of what is kept.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub fn remove(&mut self, position: &Position) {
         if let Some(arrival) = self.arrivals.remove(position) {
             self.bytes -= arrival.len();

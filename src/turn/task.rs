@@ -20,11 +20,19 @@ pub struct Task {
 /// What of the changelog is not in the correlator yet.
 #[derive(Default)]
 struct Restoring {
+    batch: Batch,
+    /// The batch before, read but not taken.
+    read: Read,
+    /// Why what stands last under a key could not be taken, by key.
+    unreadable: BTreeMap<Vec<u8>, String>,
+}
+
+/// Changelog entries as they come.
+#[derive(Default)]
+struct Batch {
     /// Keys and values, one behind the other.
     bytes: Vec<u8>,
     entries: Vec<Entry>,
-    /// Why what stands last under a key could not be taken, by key.
-    unreadable: BTreeMap<Box<[u8]>, String>,
 }
 
 /// A changelog entry, as spans of the bytes.
@@ -32,6 +40,32 @@ struct Entry {
     key: Range<usize>,
     /// None deletes the key.
     value: Option<Range<usize>>,
+}
+
+/// By key: what an entry says, none where it deletes.
+type Read = Vec<(Vec<u8>, Option<Result<StoredDraft, String>>)>;
+
+impl Batch {
+    fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let mut keep = |part: &[u8]| {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(part);
+            start..self.bytes.len()
+        };
+        self.entries.push(Entry { key: keep(key), value: value.map(&mut keep) });
+    }
+
+    /// Reads all entries, on every core.
+    fn read(&self) -> Read {
+        let read = |entry: &Entry| {
+            let draft = entry
+                .value
+                .clone()
+                .map(|value| avro::decode(Schema::Draft, &self.bytes[value]).map_err(|error| error.to_string()));
+            (self.bytes[entry.key.clone()].to_vec(), draft)
+        };
+        self.entries.par_iter().map(read).collect()
+    }
 }
 
 /// A changelog entry that cannot be read: the task must not start, or evidence would be lost.
@@ -52,47 +86,45 @@ impl Task {
 
     /// Takes the next entry of the changelog: what a later one of the same key says replaces it.
     pub fn restore(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let Restoring { bytes, entries, .. } = &mut self.restoring;
-        let mut keep = |part: &[u8]| {
-            let start = bytes.len();
-            bytes.extend_from_slice(part);
-            start..bytes.len()
-        };
-        entries.push(Entry { key: keep(key), value: value.map(&mut keep) });
-        if bytes.len() >= limits::RESTORE_BATCH_BYTES {
-            self.take_entries();
+        let batch = &mut self.restoring.batch;
+        batch.push(key, value);
+        if batch.bytes.len() >= limits::RESTORE_BATCH_BYTES {
+            self.take_batch();
         }
     }
 
-    /// Reads the entries that wait, on every core, and hands them to the correlator in their order.
-    fn take_entries(&mut self) {
-        let Restoring { bytes, entries, unreadable } = &mut self.restoring;
-        let read = |entry: &Entry| -> Option<Result<StoredDraft, String>> {
-            let value = &bytes[entry.value.clone()?];
-            Some(avro::decode(Schema::Draft, value).map_err(|error| error.to_string()))
-        };
-        let drafts: Vec<Option<Result<StoredDraft, String>>> = entries.par_iter().map(read).collect();
-        for (entry, draft) in entries.drain(..).zip(drafts) {
-            let key = &bytes[entry.key];
-            let taken = match draft {
-                Some(draft) => draft.and_then(|draft| self.correlator.restore(draft)),
-                None => self.correlator.restore_forgotten(key),
-            };
-            match taken {
-                Ok(()) => drop(unreadable.remove(key)),
-                Err(reason) => drop(unreadable.insert(key.into(), reason)),
-            }
-        }
-        bytes.clear();
+    /// Reads a batch while the one before goes to the correlator.
+    fn take_batch(&mut self) {
+        let Restoring { batch, read, unreadable } = &mut self.restoring;
+        let before = std::mem::take(read);
+        (*read, ()) = rayon::join(|| batch.read(), || take(before, &mut self.correlator, unreadable));
+        batch.bytes.clear();
+        batch.entries.clear();
         self.correlator.rest_while_restoring();
     }
 
     pub fn restored(&mut self) -> Result<(), RestoreError> {
-        self.take_entries();
-        if let Some((_, reason)) = std::mem::take(&mut self.restoring).unreadable.pop_first() {
+        self.take_batch();
+        let Restoring { read, mut unreadable, .. } = std::mem::take(&mut self.restoring);
+        take(read, &mut self.correlator, &mut unreadable);
+        if let Some((_, reason)) = unreadable.pop_first() {
             return Err(RestoreError(reason));
         }
         self.correlator.restored();
         Ok(())
+    }
+}
+
+/// Hands entries to the correlator in their order.
+fn take(read: Read, correlator: &mut Correlator, unreadable: &mut BTreeMap<Vec<u8>, String>) {
+    for (key, draft) in read {
+        let taken = match draft {
+            Some(draft) => draft.and_then(|draft| correlator.restore(draft)),
+            None => correlator.restore_forgotten(&key),
+        };
+        match taken {
+            Ok(()) => drop(unreadable.remove(&key)),
+            Err(reason) => drop(unreadable.insert(key, reason)),
+        }
     }
 }

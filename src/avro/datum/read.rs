@@ -38,8 +38,19 @@ impl<'de> Reader<'_, 'de> {
         Ok(*byte)
     }
 
-    /// Seven bits a byte, the lowest first; then zig-zag.
+    /// Seven bits a byte, the lowest first; then zig-zag. Nearly all have one byte.
+    #[inline]
     fn long(&mut self) -> Result<i64, Unsupported> {
+        match self.bytes.split_first() {
+            Some((byte, rest)) if byte & 0x80 == 0 => {
+                *self.bytes = rest;
+                Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1))
+            }
+            _ => self.long_of_several(),
+        }
+    }
+
+    fn long_of_several(&mut self) -> Result<i64, Unsupported> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
