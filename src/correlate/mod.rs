@@ -11,6 +11,8 @@ mod entry;
 mod identity;
 mod merge;
 mod resting;
+mod restoring;
+mod revision;
 pub mod stored;
 
 pub use effect::{ClosedNotice, Complete, DraftKey, Effect, WantedOriginal};
@@ -28,11 +30,9 @@ use resting::Resting;
 
 use crate::{
     arrival::Timestamp,
-    avro,
-    evidence::{Evidence, Flag},
-    limits,
+    evidence::Evidence,
     mail::{Digest, Guard, Key},
-    record::{ArchiveFormat, ClosedBecause, JournalRecord, ValueBytesMax, size},
+    record::{ArchiveFormat, ClosedBecause, ValueBytesMax},
 };
 
 /// The closing settings (contract §4.3): settle ≤ quiet ≤ patience ≤ remember.
@@ -212,132 +212,6 @@ impl Correlator {
             gone: Vec::new(),
             effects: VecDeque::new(),
         }
-    }
-
-    /// Takes a part of a draft from the changelog, in place of what came before under the same key. All entries first,
-    /// then [`Correlator::restored`]. A record id that is not one of its key's is refused.
-    pub fn restore(&mut self, stored: StoredDraft) -> Result<(), String> {
-        let record = RecordRef::parse(&stored.key, &stored.record_id)
-            .ok_or_else(|| format!("the stored record id {} is not one of its key", stored.record_id))?;
-        let part = usize::try_from(stored.part).ok().filter(|part| *part < limits::DRAFT_PARTS_MAX);
-        let part = part.ok_or_else(|| format!("a stored draft has no part {}", stored.part))?;
-        self.wake_unindexed(&record.key);
-        let messages = self.keys.entry(record.key.clone()).or_default();
-        messages.drafts.entry(record.tag).or_default().restore(part, stored);
-        self.closed.push_back(record.key);
-        Ok(())
-    }
-
-    /// Takes the end of a part of a draft from the changelog, where `key` is its [`DraftKey`].
-    pub fn restore_forgotten(&mut self, key: &[u8]) -> Result<(), String> {
-        let read = str::from_utf8(key).ok().and_then(RecordRef::of_draft_key);
-        let (record, part) = read.ok_or("a key without a value is no draft's")?;
-        self.wake_unindexed(&record.key);
-        let Some(messages) = self.keys.get_mut(&record.key) else { return Ok(()) };
-        if messages.drafts.get_mut(&record.tag).is_some_and(|draft| draft.restore_forgotten(part)) {
-            messages.drafts.remove(&record.tag);
-        }
-        if messages.drafts.is_empty() {
-            self.keys.remove(&record.key);
-        }
-        Ok(())
-    }
-
-    /// Between two entries of the changelog: lays down what is too many to be at hand.
-    pub fn rest_while_restoring(&mut self) {
-        let mut awake = self.keys.len();
-        while awake > self.rules.awake_drafts_max
-            && let Some(key) = self.closed.pop_front()
-        {
-            if self.may_rest(&key) {
-                let messages = self.keys.remove(&key).expect("it was just looked at");
-                self.lay_down(&key, &messages);
-                awake -= 1;
-            }
-        }
-    }
-
-    /// Ends the restoring: what was stored is the state, with its timers.
-    pub fn restored(&mut self) {
-        // Gathered first: a set that is made of all at once is sorted once.
-        let mut timers = Timers { due: Vec::new(), forget: Vec::with_capacity(self.keys.len()) };
-        self.located.reserve(self.keys.len());
-        for (key, messages) in &mut self.keys {
-            index(key, messages, &self.rules.timing, &mut self.located, &mut self.events, &mut timers);
-        }
-        self.due = timers.due.into_iter().collect();
-        self.forget = timers.forget.into_iter().collect();
-        self.closed = self.forget.iter().map(|(_, record)| record.key.clone()).collect();
-    }
-
-    /// Brings back what rests of a key.
-    fn wake(&mut self, key: &Key) {
-        if self.wake_unindexed(key) {
-            self.index_woken(key);
-        }
-    }
-
-    fn wake_unindexed(&mut self, key: &Key) -> bool {
-        let parts = self.resting.wake(key);
-        let woken = !parts.is_empty();
-        self.put_back(parts);
-        woken
-    }
-
-    fn put_back(&mut self, parts: Vec<StoredDraft>) {
-        for stored in parts {
-            let record = RecordRef::parse(&stored.key, &stored.record_id).expect("it lay here under its key");
-            let part = usize::try_from(stored.part).expect("it had this part before");
-            let messages = self.keys.entry(record.key).or_default();
-            messages.drafts.entry(record.tag).or_default().restore(part, stored);
-        }
-    }
-
-    fn index_woken(&mut self, key: &Key) {
-        let mut timers = Timers { due: Vec::new(), forget: Vec::new() };
-        let messages = self.keys.get_mut(key).expect("it was just put back");
-        index(key, messages, &self.rules.timing, &mut self.located, &mut self.events, &mut timers);
-        self.forget.extend(timers.forget);
-        self.closed.push_back(key.clone());
-    }
-
-    /// Lays down the drafts that were closed first, as far as too many are at hand.
-    fn rest(&mut self) {
-        while self.forget.len() > self.rules.awake_drafts_max
-            && let Some(key) = self.closed.pop_front()
-        {
-            if !self.may_rest(&key) {
-                continue;
-            }
-            let messages = self.keys.remove(&key).expect("it was just looked at");
-            for (tag, draft) in &messages.drafts {
-                let record = RecordRef { key: key.clone(), tag: *tag };
-                self.forget.remove(&(draft.touched_at.plus(self.rules.timing.remember), record));
-                self.forget_pieces(draft);
-            }
-            self.lay_down(&key, &messages);
-        }
-        // Who is at hand may be named more than once: sweep before the names outgrow what they name.
-        if self.closed.len() > 2 * self.forget.len() + limits::SWEEP_SLACK {
-            self.closed = self.forget.iter().map(|(_, record)| record.key.clone()).collect();
-        }
-    }
-
-    /// Nothing of the key is open; and it is not one of those with very many messages, which would be written anew for
-    /// each piece.
-    fn may_rest(&self, key: &Key) -> bool {
-        let messages = self.keys.get(key).filter(|messages| messages.drafts.len() <= limits::RESTING_DRAFTS_MAX);
-        messages.is_some_and(|messages| messages.drafts.values().all(Draft::may_rest))
-    }
-
-    fn lay_down(&mut self, key: &Key, messages: &Messages) {
-        let parts = messages.drafts.iter().flat_map(|(tag, draft)| {
-            let record = RecordRef { key: key.clone(), tag: *tag };
-            draft.all_stored(&record)
-        });
-        let touched_at = messages.drafts.values().map(|draft| draft.touched_at).min().unwrap_or_default();
-        let forget_at = touched_at.plus(self.rules.timing.remember);
-        self.resting.lay_down(key, &parts.collect::<Vec<_>>(), forget_at);
     }
 
     /// Takes in a piece. `wall` bounds the time from which the closing timers count: a piece from the future would
@@ -529,7 +403,7 @@ impl Correlator {
         draft.touched_at = draft.touched_at.max(now);
         self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record.clone()));
         draft.head_changed();
-        if let Some(complete) = complete(record, draft, &self.rules, now) {
+        if let Some(complete) = revision::complete(record, draft, &self.rules, now) {
             budget.spend(&complete);
             self.effects.push_back(Effect::Publish(Box::new(complete)));
         }
@@ -618,145 +492,7 @@ impl Correlator {
     }
 }
 
-/// What time does to drafts.
-struct Timers {
-    due: Vec<(Timestamp, RecordRef)>,
-    forget: Vec<(Timestamp, RecordRef)>,
-}
-
-/// Makes known what the drafts of a key, as the changelog had them, hold and wait for.
-fn index(
-    key: &Key,
-    messages: &mut Messages,
-    timing: &Timing,
-    located: &mut HashMap<Digest, (Tag, usize)>,
-    events: &mut HashMap<Digest, usize>,
-    timers: &mut Timers,
-) {
-    messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
-    for (tag, draft) in &mut messages.drafts {
-        let record = RecordRef { key: key.clone(), tag: *tag };
-        for (part, piece) in draft.located() {
-            located.insert(piece.evidence.id, (*tag, part));
-            if let Some(event) = event_digest(piece) {
-                *events.entry(event).or_default() += 1;
-            }
-        }
-        if draft.open {
-            let look = Due::Look(draft.touched_at.plus(timing.settle));
-            draft.due = Some(look);
-            timers.due.push((look.at(), record));
-        } else {
-            timers.forget.push((draft.touched_at.plus(timing.remember), record));
-        }
-    }
-    if messages.guards > 1 {
-        messages.build_index();
-    }
-}
-
 fn draft_of<'a>(keys: &'a mut HashMap<Key, Messages>, record: &RecordRef) -> &'a mut Draft {
     let messages = keys.get_mut(&record.key);
     messages.and_then(|messages| messages.drafts.get_mut(&record.tag)).expect("a record that is referred to exists")
-}
-
-/// The next revision of a draft, unless it would say what the last one said.
-fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) -> Option<Complete> {
-    let entries = entry::in_order(draft.pieces());
-    let (mut record, wanted, notice) = if entries.is_empty() {
-        (superseded(id, draft), Vec::new(), None)
-    } else {
-        let merge::Merge { record, wanted, notice } = merge::merge(id, &entries, draft.reused, &rules.topic_names);
-        (record, wanted, notice)
-    };
-    let carriers = entries.iter().flat_map(|entry| entry.originals().map(|(position, _)| position)).collect();
-    let digest = Digest::of(&avro::encode_datum(&record));
-    let mut published =
-        draft.published.take().unwrap_or(Published { revision: 0, digest: Digest([0; 32]), carried: Vec::new() });
-    if published.revision > 0 && published.digest == digest {
-        draft.published = Some(published);
-        return None;
-    }
-    published.revision += 1;
-    published.digest = digest;
-    record.revision = published.revision;
-    record.closed_at = now.0;
-    let wanted = carry(&mut record, wanted, &mut published, rules);
-    let non_delivery = notice.filter(|_| published.revision == 1);
-    draft.published = Some(published);
-    Some(Complete { record, wanted, carriers, non_delivery })
-}
-
-fn superseded(id: &RecordRef, draft: &Draft) -> JournalRecord {
-    let mut record = merge::empty_record(id);
-    record.superseded_by = draft.moved_to.iter().cloned().collect();
-    record.certificate.reason =
-        "All of its evidence has gone to other records, which more evidence told it from.".into();
-    (record.first_evidence_at, record.last_evidence_at) = (draft.touched_at.0, draft.touched_at.0);
-    record
-}
-
-/// Decides for each original how this revision gives it: its bytes, the earlier revision that carried it, or, where it
-/// does not fit the topic, the place where it arrived; and cuts a record that does not fit without any. Returns those
-/// whose bytes are wanted.
-fn carry(
-    record: &mut JournalRecord,
-    wanted: Vec<WantedOriginal>,
-    published: &mut Published,
-    rules: &Rules,
-) -> Vec<WantedOriginal> {
-    let carried: HashMap<Digest, &Carried> =
-        published.carried.iter().map(|carried| (carried.sha256, carried)).collect();
-    let again = rules.archive_format == ArchiveFormat::Report;
-    let mut by_reference = record.flags.contains(&Flag::OriginalByReference);
-    let mut waiting = Vec::new();
-    for original in wanted {
-        let earlier = carried.get(&original.sha256).filter(|carried| !again || carried.reference.is_some());
-        let reference = match earlier {
-            Some(Carried { reference: Some(reference), .. }) => reference.clone(),
-            Some(Carried { revision, .. }) => format!("revision:{revision}"),
-            None => rules.topic_names.reference(original.position),
-        };
-        record.originals[original.index].reference = Some(reference);
-        by_reference |= earlier.is_some_and(|carried| carried.reference.is_some());
-        if earlier.is_none() {
-            waiting.push(original);
-        }
-    }
-    let fitting = take_fitting(record, &waiting, rules);
-    by_reference |= fitting.len() < waiting.len();
-    if !by_reference {
-        record.flags.retain(|flag| *flag != Flag::OriginalByReference);
-    }
-    let newly = waiting.iter().filter(|original| !carried.contains_key(&original.sha256)).map(|original| {
-        let reference = record.originals.get(original.index).and_then(|recorded| recorded.reference.clone());
-        Carried { sha256: original.sha256, revision: published.revision, reference }
-    });
-    let newly: Vec<Carried> = newly.collect();
-    published.carried.extend(newly);
-    fitting
-}
-
-/// Those whose bytes fit beside the record, which is flagged, cut and referring as if none did.
-fn take_fitting(record: &mut JournalRecord, waiting: &[WantedOriginal], rules: &Rules) -> Vec<WantedOriginal> {
-    if let Err(place) = record.flags.binary_search(&Flag::OriginalByReference) {
-        record.flags.insert(place, Flag::OriginalByReference);
-    }
-    let format = rules.archive_format;
-    let mut room = usize::MAX;
-    if let Some(bytes_max) = rules.value_bytes_max.archive {
-        room = bytes_max.saturating_sub(size::fit_record(record, bytes_max, format));
-    }
-    let mut fitting = Vec::new();
-    for original in waiting {
-        let Some(recorded) = record.originals.get_mut(original.index) else { continue };
-        let content_bytes = usize::try_from(original.size).unwrap_or(usize::MAX);
-        let bytes = size::original_bytes_at_most(content_bytes, original.as_it_is, format);
-        if let Some(left) = room.checked_sub(bytes) {
-            room = left;
-            recorded.reference = None;
-            fitting.push(original.clone());
-        }
-    }
-    fitting
 }
