@@ -292,7 +292,7 @@ mod tests {
         let (timing, value_bytes_max) = (Timing::default(), ValueBytesMax::default());
         let archive_format = ArchiveFormat::Record;
         let mut tasks = Tasks::new(TurnRules {
-            rules: Rules { timing, topic_names: names, value_bytes_max, archive_format },
+            rules: Rules { timing, topic_names: names, value_bytes_max, archive_format, awake_drafts_max: 0 },
             partitions: 1,
             passed_on_bytes_max: None,
             encoding: Encoding::Avro,
