@@ -27,6 +27,9 @@ use crate::support::{
 /// Longer than any step takes on a machine that is busy.
 pub const BOUND: Duration = Duration::from_secs(120);
 
+/// Of each instance's log, where a test fails: the last half minute of one that works.
+const LOG_LINES_SHOWN: usize = 200;
+
 const WAITS: [(&str, &str); 3] = [("SETTLE", "0s"), ("QUIET", "200ms"), ("PATIENCE", "500ms")];
 
 /// One mailjournal with its own topics and group on a broker.
@@ -294,6 +297,12 @@ impl Drop for Instance {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.contains("librdkafka")).collect();
+            let end = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
+            eprintln!("the end of {}:\n{end}", self.log.display());
+        }
     }
 }
 
