@@ -99,6 +99,7 @@ impl Signs {
     /// The order matters: a fatal error may also claim to require an abort.
     fn next_step(&self) -> NextStep {
         match self.code {
+            Some(_) if self.is_of_an_old_membership() => NextStep::Abort,
             Some(code) if needs_a_person(code) => NextStep::Stop,
             _ if self.fatal => NextStep::StartAnew,
             _ if self.requires_abort => NextStep::Abort,
@@ -110,10 +111,17 @@ impl Signs {
         }
     }
 
+    /// A turn's positions are sent as the member that this instance was when the turn was built. Where it has lost its
+    /// place meanwhile and joined anew, the broker finds its own name taken: by itself. If another process has it, the
+    /// group says so to the member, in a fatal error.
+    fn is_of_an_old_membership(&self) -> bool {
+        self.code == Some(Code::FencedInstanceId) && self.requires_abort && !self.fatal
+    }
+
     fn cause(&self) -> Cause {
         match self.code {
             Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => Cause::Fenced,
-            Some(Code::FencedInstanceId) => Cause::InstanceTaken,
+            Some(Code::FencedInstanceId) if !self.is_of_an_old_membership() => Cause::InstanceTaken,
             Some(Code::MessageSizeTooLarge) => Cause::TooLarge,
             Some(code) if is_away(code) => Cause::BrokerAway,
             _ => Cause::Other,
@@ -137,7 +145,7 @@ impl Signs {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 "; `mailjournal topics create` makes what is missing"
             }
-            Some(Code::FencedInstanceId) => {
+            Some(Code::FencedInstanceId) if !self.is_of_an_old_membership() => {
                 "; another process runs with the same kafka.instance: give each its own, this one stops"
             }
             _ => "",
@@ -208,6 +216,11 @@ mod tests {
     fn what_only_a_person_can_mend_stops_whatever_else_is_claimed() {
         check(Code::TopicAuthorizationFailed, false, true, true, (NextStep::Stop, Cause::Other));
         check(Code::FencedInstanceId, true, false, false, (NextStep::Stop, Cause::InstanceTaken));
+    }
+
+    #[test]
+    fn an_instance_that_has_joined_anew_is_not_put_out_by_its_own_former_membership() {
+        check(Code::FencedInstanceId, false, true, false, (NextStep::Abort, Cause::Other));
     }
 
     #[test]
