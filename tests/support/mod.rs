@@ -6,8 +6,14 @@
 #[cfg(feature = "kafka")]
 pub mod broker;
 #[cfg(feature = "kafka")]
+pub mod cluster;
+#[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kafka")]
+pub mod keeper;
 pub mod pieces;
+#[cfg(feature = "kafka")]
+pub mod stream;
 
 use std::time::{Duration, Instant};
 
