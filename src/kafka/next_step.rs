@@ -153,6 +153,21 @@ impl Signs {
     }
 }
 
+/// Whether a question went to a broker that no longer leads what was asked about. A client that only asks learns of the
+/// new leader when its metadata is due, up to half a minute later.
+pub fn is_of_a_moved_leader(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::BrokerTransportFailure
+        )
+    )
+}
+
 fn needs_a_person(code: Code) -> bool {
     matches!(
         code,
@@ -189,6 +204,8 @@ fn is_away(code: Code) -> bool {
             | Code::NotCoordinator
             | Code::LeaderNotAvailable
             | Code::NotLeaderForPartition
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
             | Code::NetworkException
             | Code::UnstableOffsetCommit
             | Code::NotEnoughReplicas
@@ -221,6 +238,13 @@ mod tests {
     #[test]
     fn an_instance_that_has_joined_anew_is_not_put_out_by_its_own_former_membership() {
         check(Code::FencedInstanceId, false, true, false, (NextStep::Abort, Cause::Other));
+    }
+
+    #[test]
+    fn a_leader_that_has_moved_is_asked_again() {
+        for code in [Code::NotLeaderForPartition, Code::FencedLeaderEpoch, Code::UnknownLeaderEpoch] {
+            check(code, false, false, false, (NextStep::Retry, Cause::BrokerAway));
+        }
     }
 
     #[test]

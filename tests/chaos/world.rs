@@ -69,6 +69,8 @@ impl World {
         let instances = NAMES.iter().enumerate().map(|(index, name)| {
             let mut command = stream.command(name);
             command.arg("run").env("MAILJOURNAL_KAFKA_BROKERS", &outside);
+            // What the client says of its connections is what a failure is understood by.
+            command.env("RUST_LOG", "info,mailjournal=debug,librdkafka=debug");
             if index == SMALL_QUEUE.0 {
                 command.env(SMALL_QUEUE.1, SMALL_QUEUE.2);
             }

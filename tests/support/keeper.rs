@@ -26,7 +26,7 @@ impl Keeper {
     /// goes to `log` in the folder.
     pub fn of(folder: PathBuf, command: &Command) -> Keeper {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/keep");
-        let mut process = Command::new("sh")
+        let mut process = Command::new("bash")
             .arg(script)
             .arg(&folder)
             .arg(command.get_program())
@@ -38,7 +38,7 @@ impl Keeper {
             // Out of reach of Ctrl-C, which would end the keeper before it has cleaned up.
             .process_group(0)
             .spawn()
-            .expect("sh");
+            .expect("bash");
         let orders = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().expect("a piped stdout"));
         Keeper { folder, process, orders, answers }
