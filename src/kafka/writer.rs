@@ -3,21 +3,26 @@
 //! restored in any case.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, SyncSender, TryRecvError},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use super::{
     client::Sizes,
-    next_step::Trouble,
+    next_step::{Cause, NextStep, Trouble},
     stop::Stop,
     transactions::{Parcel, Transactions},
 };
-use crate::settings::{KafkaSettings, TopicSettings};
+use crate::{
+    limits,
+    settings::{KafkaSettings, TopicSettings},
+};
 
 enum Order {
     Write(Parcel),
@@ -30,6 +35,11 @@ pub struct Writer {
     orders: Option<SyncSender<Order>>,
     outcomes: Receiver<Result<(), Trouble>>,
     abandoned: Arc<AtomicBool>,
+    /// When the order that is under way has to be answered.
+    due: Cell<Instant>,
+    /// The client did not come back from a call: neither it nor its thread is waited for any more. Its successor takes
+    /// its transactional id from it.
+    hangs: Cell<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,7 +62,8 @@ impl Writer {
             }
         });
         let thread = thread.map_err(|error| Trouble::stop(format!("no thread to write on: {error}")))?;
-        Ok(Writer { orders: Some(orders), outcomes, abandoned, thread: Some(thread) })
+        let (due, hangs) = (Cell::new(Instant::now()), Cell::new(false));
+        Ok(Writer { orders: Some(orders), outcomes, abandoned, due, hangs, thread: Some(thread) })
     }
 
     /// Begins to write a turn; the last one's outcome was taken.
@@ -62,16 +73,34 @@ impl Writer {
 
     /// The outcome of the turn that was begun, once it is known.
     pub fn outcome(&self) -> Option<Result<(), Trouble>> {
-        match self.outcomes.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => panic!("{ENDED}"),
+        match self.answer(Duration::ZERO) {
+            Err(RecvTimeoutError::Timeout) if Instant::now() < self.due.get() => None,
+            answer => Some(self.judge(answer)),
         }
     }
 
     /// The outcome of the turn that was begun, waited for.
     pub fn await_outcome(&self) -> Result<(), Trouble> {
-        self.outcomes.recv().expect(ENDED)
+        let left = self.due.get().saturating_duration_since(Instant::now());
+        self.judge(self.answer(left))
+    }
+
+    fn answer(&self, wait: Duration) -> Result<Result<(), Trouble>, RecvTimeoutError> {
+        self.outcomes.recv_timeout(wait)
+    }
+
+    /// Each call into the client is given a time, which some overstay where a coordinator moves at the wrong moment:
+    /// librdkafka looks at the clock again when a broker's connection changes, and that may be never.
+    fn judge(&self, answer: Result<Result<(), Trouble>, RecvTimeoutError>) -> Result<(), Trouble> {
+        match answer {
+            Ok(outcome) => outcome,
+            Err(RecvTimeoutError::Disconnected) => panic!("{ENDED}"),
+            Err(RecvTimeoutError::Timeout) => {
+                self.hangs.set(true);
+                let why = "the Kafka client has not come back from writing a turn in time";
+                Err(Trouble::new(NextStep::StartAnew, Cause::BrokerAway, why))
+            }
+        }
     }
 
     /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
@@ -81,6 +110,7 @@ impl Writer {
     }
 
     fn order(&self, order: Order) {
+        self.due.set(Instant::now() + limits::TURN_WRITE_MAX + 4 * limits::CALL_MAX);
         let orders = self.orders.as_ref().expect("taken away by drop alone");
         orders.send(order).unwrap_or_else(|_| panic!("{ENDED}"));
     }
@@ -92,7 +122,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.abandoned.store(true, Ordering::Relaxed);
         self.orders = None;
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take_if(|_| !self.hangs.get()) {
             // A panic there has been told already.
             let _ = thread.join();
         }

@@ -15,6 +15,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     KilledAndRestarted,
+    KilledAndMoved,
     KilledAndTakenOver,
     Paused,
     Terminated,
@@ -43,8 +44,9 @@ enum Class {
     Alone,
 }
 
-const ALL: [Kind; 18] = [
+const ALL: [Kind; 19] = [
     Kind::KilledAndRestarted,
+    Kind::KilledAndMoved,
     Kind::KilledAndTakenOver,
     Kind::Paused,
     Kind::Terminated,
@@ -65,7 +67,7 @@ const ALL: [Kind; 18] = [
 ];
 
 /// Of 1,000 faults: how many come with a second one.
-const PAIRED_PER_MILLE: usize = 200;
+const PAIRED_PER_MILLE: usize = 350;
 
 /// Arrivals given at once where queues are to fill: more than `c` may hold, many times.
 const BURST: usize = 300;
@@ -77,6 +79,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::KilledAndRestarted => "instance: kill -9, restarted in place",
+            Kind::KilledAndMoved => "instance: kill -9, started on another machine",
             Kind::KilledAndTakenOver => "instance: kill -9, taken over by the others",
             Kind::Paused => "instance: SIGSTOP beyond its session, SIGCONT",
             Kind::Terminated => "instance: SIGTERM, restarted",
@@ -109,14 +112,18 @@ impl Kind {
             | Kind::NetworkHole
             | Kind::BrokersRefuse => Class::Network,
             // What take-over costs is a figure of its own; the others need quiet around them.
-            Kind::KilledAndTakenOver | Kind::QueuesFull | Kind::DiskFull => Class::Alone,
+            Kind::KilledAndMoved | Kind::KilledAndTakenOver | Kind::QueuesFull | Kind::DiskFull => Class::Alone,
         }
     }
 
     /// How long it lasts, milliseconds; what is not mended, but passes, lasts no time.
     fn lasts(self) -> (i64, i64) {
         match self {
-            Kind::KilledAndRestarted | Kind::LeadersMoved | Kind::ConnectionsCut | Kind::DiskFull => (0, 1),
+            Kind::KilledAndRestarted
+            | Kind::KilledAndMoved
+            | Kind::LeadersMoved
+            | Kind::ConnectionsCut
+            | Kind::DiskFull => (0, 1),
             // Until the others have taken over, in any case.
             Kind::KilledAndTakenOver => (0, 1),
             // The session is 6 s.
@@ -197,7 +204,9 @@ impl Fault {
             (Class::Network, Some(broker)) => format!("broker {}", broker + 1),
             (Class::Broker, _) if self.kind != Kind::LeadersMoved => format!("broker {}", self.one_broker() + 1),
             (Class::Instance, _) if self.kind != Kind::JoinedAndLeft => ["a", "b", "c"][self.instance].to_owned(),
-            _ if self.kind == Kind::KilledAndTakenOver => ["a", "b", "c"][self.instance].to_owned(),
+            _ if matches!(self.kind, Kind::KilledAndMoved | Kind::KilledAndTakenOver) => {
+                ["a", "b", "c"][self.instance].to_owned()
+            }
             _ => return format!("{name}{lasts}"),
         };
         format!("{name} ({on}){lasts}")
@@ -212,6 +221,11 @@ impl Fault {
         match self.kind {
             Kind::KilledAndRestarted => {
                 world.kill_instance(self.instance);
+                world.start_instance(self.instance);
+            }
+            Kind::KilledAndMoved => {
+                world.kill_instance(self.instance);
+                world.move_instance(self.instance);
                 world.start_instance(self.instance);
             }
             Kind::KilledAndTakenOver => world.kill_instance(self.instance),
@@ -257,7 +271,11 @@ impl Fault {
             | Kind::NetworkHole
             | Kind::BrokersRefuse => world.weather(self.broker, Weather::Fair),
             Kind::QueuesFull => world.weather(None, Weather::Fair),
-            Kind::KilledAndRestarted | Kind::LeadersMoved | Kind::ConnectionsCut | Kind::DiskFull => {}
+            Kind::KilledAndRestarted
+            | Kind::KilledAndMoved
+            | Kind::LeadersMoved
+            | Kind::ConnectionsCut
+            | Kind::DiskFull => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -50,6 +50,8 @@ pub struct World {
 struct Instance {
     name: &'static str,
     keeper: Keeper,
+    /// Its TMPDIR, where it notes that it runs on this machine.
+    temporary: PathBuf,
     wanted: bool,
 }
 
@@ -74,7 +76,11 @@ impl World {
             if index == SMALL_QUEUE.0 {
                 command.env(SMALL_QUEUE.1, SMALL_QUEUE.2);
             }
-            Instance { name, keeper: Keeper::of(Keeper::folder(), &command), wanted: false }
+            let folder = Keeper::folder();
+            let temporary = folder.join("tmp");
+            fs::create_dir(&temporary).expect("a folder");
+            command.env("TMPDIR", &temporary);
+            Instance { name, keeper: Keeper::of(folder, &command), temporary, wanted: false }
         });
         let instances = instances.collect();
         let follower = Follower::start(&cluster.inside, &stream.topic("").replace("journal.", ""));
@@ -92,6 +98,13 @@ impl World {
     pub fn kill_instance(&mut self, index: usize) {
         self.instances[index].wanted = false;
         self.instances[index].keeper.kill();
+    }
+
+    /// As if it were to start on another machine, where nothing tells that its last process is gone.
+    pub fn move_instance(&mut self, index: usize) {
+        for entry in fs::read_dir(&self.instances[index].temporary).into_iter().flatten().flatten() {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 
     pub fn pause_instance(&mut self, index: usize) {
