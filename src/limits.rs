@@ -151,6 +151,10 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// not the broker end a turn that takes too long. Beyond it, what became of the turn is asked anew of the broker.
 pub const TURN_WRITE_MAX: Duration = Duration::from_secs(50);
 
+/// A broker's answer to one request of the producer: after it the connection is given up and the request sent again, to
+/// whoever leads then. Twice this fits into [`TURN_WRITE_MAX`]; a mail of 30 MB takes it at 1.5 MB/s.
+pub const PRODUCER_ANSWER_MAX: Duration = Duration::from_secs(20);
+
 /// One waiting call into the Kafka client: how late a stop may be noticed.
 pub const CALL_MAX: Duration = Duration::from_millis(500);
 

@@ -1,7 +1,7 @@
 //! Arrivals read again from where they lie.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use rdkafka::{
 
 use super::{
     client::{self, Notes, Role, Sizes},
-    next_step::{Cause, NextStep, Trouble},
+    next_step::{self, Cause, NextStep, Trouble},
     stop::Stop,
 };
 use crate::{
@@ -152,7 +152,13 @@ pub fn log_offsets(
     if list.count() == 0 {
         return Ok(Offsets::new());
     }
-    let answer = consumer.offsets_for_times(list, wait).map_err(trouble)?;
+    let trouble = |error: KafkaError| {
+        if next_step::is_of_a_moved_leader(&error) {
+            learn_leaders(consumer, &list, wait);
+        }
+        trouble(error)
+    };
+    let answer = consumer.offsets_for_times(list.clone(), wait).map_err(trouble)?;
     let mut offsets = Offsets::new();
     for element in answer.elements() {
         element.error().map_err(trouble)?;
@@ -162,6 +168,14 @@ pub fn log_offsets(
         offsets.insert((element.topic().to_owned(), element.partition()), offset);
     }
     Ok(offsets)
+}
+
+/// Asks who leads these partitions now, for the next question. Who cannot be asked is asked again then.
+fn learn_leaders(consumer: &BaseConsumer<Notes>, partitions: &TopicPartitionList, wait: Duration) {
+    let topics: BTreeSet<String> = partitions.elements().iter().map(|element| element.topic().to_owned()).collect();
+    for topic in topics {
+        let _ = consumer.fetch_metadata(Some(&topic), wait);
+    }
 }
 
 /// The input topics' partitions of these numbers.

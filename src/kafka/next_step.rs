@@ -22,7 +22,8 @@ pub enum Cause {
     BrokerAway,
     /// Another producer has our transactional id.
     Fenced,
-    /// Another consumer has our group instance id.
+    /// Another member of the group has our group instance id. It may be this instance's own: one whose wish to join was
+    /// granted in an answer that was lost.
     InstanceTaken,
     TooLarge,
     Other,
@@ -145,12 +146,24 @@ impl Signs {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 "; `mailjournal topics create` makes what is missing"
             }
-            Some(Code::FencedInstanceId) if !self.is_of_an_old_membership() => {
-                "; another process runs with the same kafka.instance: give each its own, this one stops"
-            }
             _ => "",
         }
     }
+}
+
+/// Whether a question went to a broker that no longer leads what was asked about. A client that only asks learns of the
+/// new leader when its metadata is due, up to half a minute later.
+pub fn is_of_a_moved_leader(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::BrokerTransportFailure
+        )
+    )
 }
 
 fn needs_a_person(code: Code) -> bool {
@@ -168,7 +181,6 @@ fn needs_a_person(code: Code) -> bool {
             | Code::InvalidTransactionTimeout
             | Code::InvalidSessionTimeout
             | Code::InconsistentGroupProtocol
-            | Code::FencedInstanceId
     )
 }
 
@@ -177,6 +189,7 @@ fn is_away(code: Code) -> bool {
         code,
         Code::AllBrokersDown
             | Code::BrokerTransportFailure
+            | Code::DestroyBroker
             | Code::BrokerNotAvailable
             | Code::Resolve
             | Code::OperationTimedOut
@@ -189,6 +202,8 @@ fn is_away(code: Code) -> bool {
             | Code::NotCoordinator
             | Code::LeaderNotAvailable
             | Code::NotLeaderForPartition
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
             | Code::NetworkException
             | Code::UnstableOffsetCommit
             | Code::NotEnoughReplicas
@@ -215,12 +230,23 @@ mod tests {
     #[test]
     fn what_only_a_person_can_mend_stops_whatever_else_is_claimed() {
         check(Code::TopicAuthorizationFailed, false, true, true, (NextStep::Stop, Cause::Other));
-        check(Code::FencedInstanceId, true, false, false, (NextStep::Stop, Cause::InstanceTaken));
     }
 
     #[test]
     fn an_instance_that_has_joined_anew_is_not_put_out_by_its_own_former_membership() {
         check(Code::FencedInstanceId, false, true, false, (NextStep::Abort, Cause::Other));
+    }
+
+    #[test]
+    fn a_member_whose_name_is_taken_looks_who_has_it_before_it_gives_up() {
+        check(Code::FencedInstanceId, true, false, false, (NextStep::StartAnew, Cause::InstanceTaken));
+    }
+
+    #[test]
+    fn a_leader_that_has_moved_is_asked_again() {
+        for code in [Code::NotLeaderForPartition, Code::FencedLeaderEpoch, Code::UnknownLeaderEpoch] {
+            check(code, false, false, false, (NextStep::Retry, Cause::BrokerAway));
+        }
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! restored in any case.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, SyncSender, TryRecvError},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -14,11 +15,14 @@ use std::{
 
 use super::{
     client::Sizes,
-    next_step::Trouble,
+    next_step::{Cause, NextStep, Trouble},
     stop::Stop,
     transactions::{Parcel, Transactions},
 };
-use crate::settings::{KafkaSettings, TopicSettings};
+use crate::{
+    limits,
+    settings::{KafkaSettings, TopicSettings},
+};
 
 enum Order {
     Write(Parcel),
@@ -37,6 +41,11 @@ pub struct Writer {
     orders: Option<SyncSender<Order>>,
     outcomes: Receiver<Outcome>,
     abandoned: Arc<AtomicBool>,
+    /// When the order that is under way has to be answered.
+    due: Cell<Instant>,
+    /// The client did not come back from a call: neither it nor its thread is waited for any more. Its successor takes
+    /// its transactional id from it.
+    hangs: Cell<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -60,7 +69,8 @@ impl Writer {
             }
         });
         let thread = thread.map_err(|error| Trouble::stop(format!("no thread to write on: {error}")))?;
-        Ok(Writer { orders: Some(orders), outcomes, abandoned, thread: Some(thread) })
+        let (due, hangs) = (Cell::new(Instant::now()), Cell::new(false));
+        Ok(Writer { orders: Some(orders), outcomes, abandoned, due, hangs, thread: Some(thread) })
     }
 
     /// Begins to write a turn; the last one's outcome was taken.
@@ -71,15 +81,30 @@ impl Writer {
     /// The outcome of the turn that was begun, once it is known.
     pub fn outcome(&self) -> Option<Outcome> {
         match self.outcomes.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Empty) if Instant::now() < self.due.get() => None,
+            Err(TryRecvError::Empty) => Some(self.hung()),
             Err(TryRecvError::Disconnected) => panic!("{ENDED}"),
+            Ok(outcome) => Some(outcome),
         }
     }
 
     /// The outcome of the turn that was begun, waited for.
     pub fn await_outcome(&self) -> Outcome {
-        self.outcomes.recv().expect(ENDED)
+        let left = self.due.get().saturating_duration_since(Instant::now());
+        match self.outcomes.recv_timeout(left) {
+            Err(RecvTimeoutError::Timeout) => self.hung(),
+            Err(RecvTimeoutError::Disconnected) => panic!("{ENDED}"),
+            Ok(outcome) => outcome,
+        }
+    }
+
+    /// Each call into the client is given a time, which some overstay where a coordinator moves at the wrong moment:
+    /// librdkafka looks at the clock again when a broker's connection changes, and that may be never.
+    fn hung(&self) -> Outcome {
+        self.hangs.set(true);
+        let why = "the Kafka client has not come back from writing a turn in time";
+        let trouble = Trouble::new(NextStep::StartAnew, Cause::BrokerAway, why);
+        Outcome { result: Err(trouble), took: limits::TURN_WRITE_MAX }
     }
 
     /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
@@ -89,6 +114,7 @@ impl Writer {
     }
 
     fn order(&self, order: Order) {
+        self.due.set(Instant::now() + limits::TURN_WRITE_MAX + 4 * limits::CALL_MAX);
         let orders = self.orders.as_ref().expect("taken away by drop alone");
         orders.send(order).unwrap_or_else(|_| panic!("{ENDED}"));
     }
@@ -100,7 +126,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.abandoned.store(true, Ordering::Relaxed);
         self.orders = None;
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take_if(|_| !self.hangs.get()) {
             // A panic there has been told already.
             let _ = thread.join();
         }

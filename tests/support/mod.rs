@@ -6,9 +6,15 @@
 #[cfg(feature = "kafka")]
 pub mod broker;
 #[cfg(feature = "kafka")]
+pub mod cluster;
+#[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod model;
+#[cfg(feature = "kafka")]
+pub mod keeper;
 pub mod pieces;
+#[cfg(feature = "kafka")]
+pub mod stream;
 
 use std::time::{Duration, Instant};
 
