@@ -48,7 +48,7 @@ fn every_shape_comes_back_from_avro_and_from_json() {
 /// today's version that are not there.
 #[test]
 fn every_published_version_is_read_into_todays_shapes() {
-    fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(schema: Schema, value: T) {
+    fn check<T: Serialize + DeserializeOwned>(schema: Schema, value: T) {
         let folder = schemas().join("published").join(schema.name());
         let versions = schema.texts().len();
         publish(schema, &value, &folder.join(format!("v{versions}")));
@@ -170,6 +170,24 @@ fn a_length_made_up_by_an_attacker_takes_no_memory() {
     framed.extend_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]);
     let error = avro::decode::<LedgerRow>(Schema::Ledger, &framed).unwrap_err();
     assert!(matches!(error, DecodeError::Malformed { .. }), "{error}");
+}
+
+/// Where assertions are on, each reading is compared with apache-avro's.
+#[test]
+fn a_damaged_value_is_read_as_apache_avro_reads_it_or_refused() {
+    fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(schema: Schema, value: T) {
+        let framed = avro::encode(schema, &value);
+        for place in 10..framed.len() {
+            for byte in [0x00, 0x01, 0x7F, 0x80, 0xFF, framed[place] ^ 0x02] {
+                let mut damaged = framed.clone();
+                damaged[place] = byte;
+                if let Ok(read) = avro::decode::<T>(schema, &damaged) {
+                    assert_eq!(avro::decode::<T>(schema, &avro::encode(schema, &read)).unwrap(), read);
+                }
+            }
+        }
+    }
+    for_each_shape!(check);
 }
 
 #[test]
