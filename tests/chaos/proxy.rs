@@ -153,7 +153,7 @@ impl Shared {
                 thread::sleep(LOOK);
             }
             let number = self.buffers.fetch_add(1, Ordering::Relaxed);
-            if self.weather() == Weather::Halving && number % (WHOLE_BETWEEN_HALVES + 1) == 0 {
+            if self.weather() == Weather::Halving && number.is_multiple_of(WHOLE_BETWEEN_HALVES + 1) {
                 return to.write_all(&buffer[..read / 2]);
             }
             to.write_all(&buffer[..read])?;

@@ -166,8 +166,13 @@ impl Script {
         let mut random = Random::new(seed, 1);
         let partitions = 1 + random.below(3) as i32;
         let given = arrivals(&mut random, partitions);
-        let mut script =
-            Script { partitions, recent_bytes_max: *random.pick(&[0, 3_000, 1 << 20]), given, operations: Vec::new() };
+        let mut script = Script {
+            partitions,
+            recent_bytes_max: *random.pick(&[0, 3_000, 1 << 20]),
+            awake_drafts_max: *random.pick(&[0, 1, 1_000]),
+            given,
+            operations: Vec::new(),
+        };
         script.operations = operations(&mut Random::new(seed, 2), &script);
         script
     }
