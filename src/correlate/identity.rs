@@ -143,7 +143,7 @@ impl Index {
 
     /// Takes note of an unguarded piece, so that it is found when a mark's claims change.
     pub fn add_unguarded(&mut self, evidence: &Evidence) {
-        self.waiting.extend(marks(evidence).map(|mark| (mark, evidence.id)));
+        self.waiting.extend(marks(evidence).map(|mark| (mark, evidence.identity())));
     }
 
     /// Leaves out a piece whose draft goes, and with it everything that its message claims.
@@ -152,7 +152,7 @@ impl Index {
         for mark in marks(evidence) {
             match guard {
                 Some(guard) => self.claims.remove(&(mark, guard)),
-                None => self.waiting.remove(&(mark, evidence.id)),
+                None => self.waiting.remove(&(mark, evidence.identity())),
             };
         }
     }

@@ -114,7 +114,7 @@ impl Budget {
 pub struct Correlator {
     rules: Rules,
     keys: HashMap<Key, Messages>,
-    /// Where each piece is, by evidence id.
+    /// Where each piece is, by the identity of its evidence.
     located: HashMap<Digest, (Tag, usize)>,
     /// How many pieces tell each envelope event, by a digest of key, server and event id.
     events: HashMap<Digest, usize>,
@@ -162,7 +162,7 @@ impl Messages {
 
     fn unguarded(&self) -> BTreeSet<Digest> {
         let pieces = self.drafts.values().flat_map(Draft::pieces);
-        pieces.filter(|piece| guard_of(&piece.evidence).is_none()).map(|piece| piece.evidence.id).collect()
+        pieces.filter(|piece| guard_of(&piece.evidence).is_none()).map(|piece| piece.evidence.identity()).collect()
     }
 
     /// Builds the index that tells several guards apart from all that is here.
@@ -220,7 +220,7 @@ impl Correlator {
         let at = piece.seen.at.min(wall);
         let key = piece.evidence.key.clone();
         self.wake(&key);
-        if let Some(&(tag, part)) = self.located.get(&piece.evidence.id) {
+        if let Some(&(tag, part)) = self.located.get(&piece.evidence.identity()) {
             let record = RecordRef { key, tag };
             if self.draft(&record).join(part, piece) {
                 self.touch(&record, at);
@@ -271,8 +271,8 @@ impl Correlator {
         if new {
             self.tell_reuse(&record, at);
         }
-        for id in moving {
-            self.move_piece(&record.key, id, at);
+        for identity in moving {
+            self.move_piece(&record.key, identity, at);
         }
         record
     }
@@ -298,17 +298,17 @@ impl Correlator {
     }
 
     /// Moves an unguarded piece to where it belongs by now.
-    fn move_piece(&mut self, key: &Key, id: Digest, at: Timestamp) {
-        let Some(&(tag, part)) = self.located.get(&id) else { return };
+    fn move_piece(&mut self, key: &Key, identity: Digest, at: Timestamp) {
+        let Some(&(tag, part)) = self.located.get(&identity) else { return };
         let from = RecordRef { key: key.clone(), tag };
         let messages = &self.keys[key];
         let evidence =
-            messages.drafts[&tag].evidence_of(part, &id).expect("the index names the part that holds the piece");
+            messages.drafts[&tag].evidence_of(part, &identity).expect("the index names the part that holds the piece");
         let to = RecordRef { key: key.clone(), tag: messages.place(evidence) };
         if to == from {
             return;
         }
-        let piece = self.draft(&from).remove(part, &id);
+        let piece = self.draft(&from).remove(part, &identity);
         self.insert(&to, piece, at);
         let left = self.draft(&from);
         left.moved_to.insert(to.to_string());
@@ -320,10 +320,10 @@ impl Correlator {
     }
 
     fn insert(&mut self, record: &RecordRef, piece: Piece, at: Timestamp) {
-        let id = piece.evidence.id;
+        let identity = piece.evidence.identity();
         let messages = self.keys.entry(record.key.clone()).or_default();
         let part = messages.drafts.entry(record.tag).or_default().insert(piece);
-        self.located.insert(id, (record.tag, part));
+        self.located.insert(identity, (record.tag, part));
         self.touch(record, at);
     }
 
@@ -429,7 +429,7 @@ impl Correlator {
 
     fn forget_pieces(&mut self, draft: &Draft) {
         for piece in draft.pieces() {
-            self.located.remove(&piece.evidence.id);
+            self.located.remove(&piece.evidence.identity());
             let Some(event) = event_digest(piece) else { continue };
             let tellings = self.events.get_mut(&event).expect("every telling was counted");
             *tellings -= 1;

@@ -163,7 +163,7 @@ fn index(
     for (tag, draft) in &mut messages.drafts {
         let record = RecordRef { key: key.clone(), tag: *tag };
         for (part, piece) in draft.located() {
-            located.insert(piece.evidence.id, (*tag, part));
+            located.insert(piece.evidence.identity(), (*tag, part));
             if let Some(event) = event_digest(piece) {
                 *events.entry(event).or_default() += 1;
             }
