@@ -45,7 +45,7 @@ pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 pub const DRAFT_PARTS_MAX: usize = 1024 * 1024;
 
 /// Published drafts of one task that stay at hand, about 6 KB each: what comes late comes mostly soon. Of those before them
-/// only the bytes are kept, about 1 KB each.
+/// only the bytes are kept, under 2 KB each.
 pub const AWAKE_DRAFTS_MAX: usize = 1_000;
 
 /// Messages of one Message-ID that rest and wake together. One that has more is somebody's constant id, and stays at hand:

@@ -364,10 +364,9 @@ impl Correlator {
         }
         while budget.forgotten > 0 {
             if self.forget.first().is_none_or(|(at, _)| *at > now) {
-                let parts = self.resting.wake_due(now);
-                let Some(key) = parts.first().map(|stored| stored.key.clone()) else { break };
-                self.put_back(parts);
-                self.index_woken(&key);
+                if !self.wake_due(now) {
+                    break;
+                }
                 continue;
             }
             let (_, record) = self.forget.pop_first().expect("the first was just seen");

@@ -24,7 +24,8 @@ impl Correlator {
             .ok_or_else(|| format!("the stored record id {} is not one of its key", stored.record_id))?;
         let part = usize::try_from(stored.part).ok().filter(|part| *part < limits::DRAFT_PARTS_MAX);
         let part = part.ok_or_else(|| format!("a stored draft has no part {}", stored.part))?;
-        self.wake_unindexed(&record.key);
+        let resting = self.resting.wake(&record.key);
+        self.put_back(resting);
         let messages = self.keys.entry(record.key.clone()).or_default();
         messages.drafts.entry(record.tag).or_default().restore(part, stored);
         self.closed.push_back(record.key);
@@ -35,7 +36,8 @@ impl Correlator {
     pub fn restore_forgotten(&mut self, key: &[u8]) -> Result<(), String> {
         let read = str::from_utf8(key).ok().and_then(RecordRef::of_draft_key);
         let (record, part) = read.ok_or("a key without a value is no draft's")?;
-        self.wake_unindexed(&record.key);
+        let resting = self.resting.wake(&record.key);
+        self.put_back(resting);
         let Some(messages) = self.keys.get_mut(&record.key) else { return Ok(()) };
         if messages.drafts.get_mut(&record.tag).is_some_and(|draft| draft.restore_forgotten(part)) {
             messages.drafts.remove(&record.tag);
@@ -75,33 +77,34 @@ impl Correlator {
 
     /// Brings back what rests of a key.
     pub(super) fn wake(&mut self, key: &Key) {
-        if self.wake_unindexed(key) {
-            self.index_woken(key);
-        }
-    }
-
-    fn wake_unindexed(&mut self, key: &Key) -> bool {
         let parts = self.resting.wake(key);
-        let woken = !parts.is_empty();
-        self.put_back(parts);
-        woken
+        self.put_back_indexed(parts);
     }
 
-    pub(super) fn put_back(&mut self, parts: Vec<StoredDraft>) {
+    /// Brings back the key that rests and is the first to be forgotten, if it is to be by now; says whether one was.
+    pub(super) fn wake_due(&mut self, now: Timestamp) -> bool {
+        let parts = self.resting.wake_due(now);
+        self.put_back_indexed(parts)
+    }
+
+    fn put_back_indexed(&mut self, parts: Vec<StoredDraft>) -> bool {
+        let Some(key) = parts.first().map(|stored| stored.key.clone()) else { return false };
+        self.put_back(parts);
+        let mut timers = Timers { due: Vec::new(), forget: Vec::new() };
+        let messages = self.keys.get_mut(&key).expect("it was just put back");
+        index(&key, messages, &self.rules.timing, &mut self.located, &mut self.events, &mut timers);
+        self.forget.extend(timers.forget);
+        self.closed.push_back(key);
+        true
+    }
+
+    fn put_back(&mut self, parts: Vec<StoredDraft>) {
         for stored in parts {
             let record = RecordRef::parse(&stored.key, &stored.record_id).expect("it lay here under its key");
             let part = usize::try_from(stored.part).expect("it had this part before");
             let messages = self.keys.entry(record.key).or_default();
             messages.drafts.entry(record.tag).or_default().restore(part, stored);
         }
-    }
-
-    pub(super) fn index_woken(&mut self, key: &Key) {
-        let mut timers = Timers { due: Vec::new(), forget: Vec::new() };
-        let messages = self.keys.get_mut(key).expect("it was just put back");
-        index(key, messages, &self.rules.timing, &mut self.located, &mut self.events, &mut timers);
-        self.forget.extend(timers.forget);
-        self.closed.push_back(key.clone());
     }
 
     /// Lays down the drafts that were closed first, as far as too many are at hand.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     arrival::{Arrival, Input, Timestamp},
-    turn::{Bodies, Counts, Outgoing, Output, Progress, RestoreError, Tasks, TurnRules},
+    turn::{Bodies, Counts, Outgoing, Progress, RestoreError, Tasks, TurnRules},
 };
 
 /// Offsets by input and partition.
@@ -22,6 +22,11 @@ pub type Positions = BTreeMap<(Input, i32), i64>;
 
 /// The input topics, in the order that their partitions are told in.
 pub const INPUTS: [Input; 3] = [Input::Reports, Input::Envelopes, Input::Strays];
+
+/// The partitions of these numbers, of every input topic.
+pub fn input_partitions(numbers: &[i32]) -> impl Iterator<Item = (Input, i32)> + '_ {
+    INPUTS.iter().flat_map(move |input| numbers.iter().map(move |number| (*input, *number)))
+}
 
 /// Where a log begins, and the offset behind its last entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +119,7 @@ pub struct Parcel {
 impl Parcel {
     /// Strays are on their way.
     pub fn moves(&self) -> bool {
-        self.outgoing.iter().any(|value| value.output == Output::Strays)
+        self.counts.moved > 0
     }
 }
 
@@ -372,10 +377,9 @@ impl Instance {
     /// How much is left to read of each input partition, given where the logs end, as a reader of committed values sees
     /// it, and where reading is; unknown where nobody answered.
     pub fn lags(&self, ends: &Positions, read: &Positions) -> Positions {
-        let inputs = INPUTS.iter().flat_map(|input| self.numbers.iter().map(|number| (*input, *number)));
         // Where nothing was read since the partition was taken up, it is where it was taken up.
         let position = |at| read.get(&at).or_else(|| self.positions.get(&at));
-        inputs.filter_map(|at| Some((at, ends.get(&at)? - position(at)?))).collect()
+        input_partitions(&self.numbers).filter_map(|at| Some((at, ends.get(&at)? - position(at)?))).collect()
     }
 
     /// Builds a turn: the arrivals in the order read, the lags after them, the wall clock. None: there is nothing to
@@ -388,8 +392,7 @@ impl Instance {
         bodies: &mut dyn Bodies,
     ) -> Option<Parcel> {
         let moves = self.writing.unwrap_or(false);
-        let inputs = INPUTS.iter().flat_map(|input| self.numbers.iter().map(|number| (*input, *number)));
-        let progress: Vec<Progress> = inputs
+        let progress: Vec<Progress> = input_partitions(&self.numbers)
             .map(|(input, partition)| {
                 // Until strays that are on their way are written, nothing tells that their topic is read to its end.
                 let hidden = moves && input == Input::Strays;

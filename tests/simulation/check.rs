@@ -11,7 +11,7 @@ use mailjournal::{
     turn::{
         Output, Progress, Tasks,
         home::home_partition,
-        instance::{INPUTS, Positions},
+        instance::{Positions, input_partitions},
     },
 };
 
@@ -251,9 +251,9 @@ impl Check {
             let position = Position { input: Input::Reports, partition, offset: 0 };
             Arrival { position, ..consumed.arrival.clone() }
         });
-        let inputs = INPUTS.iter().flat_map(|input| (0..script.partitions).map(|number| (*input, number)));
+        let numbers: Vec<i32> = (0..script.partitions).collect();
         let progress: Vec<Progress> =
-            inputs.map(|(input, partition)| Progress { input, partition, at_end: true }).collect();
+            input_partitions(&numbers).map(|(input, partition)| Progress { input, partition, at_end: true }).collect();
         let mut records = Vec::new();
         let mut arrivals: Vec<Arrival> = arrivals.collect();
         let mut wall = EPOCH - 1_000_000;

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use mailjournal::{
     arrival::Input,
-    turn::{Output, instance::Positions},
+    turn::{
+        Output,
+        instance::{Positions, input_partitions},
+    },
 };
 
 use crate::mutation::Mutation;
@@ -371,8 +374,7 @@ impl Kafka {
             })
         };
         let of = |at: &(Input, i32)| numbers.contains(&at.1);
-        let all = || mailjournal::turn::instance::INPUTS.iter().flat_map(|input| numbers.iter().map(|n| (*input, *n)));
-        if self.away || (stable && all().any(|at| held(&at))) {
+        if self.away || (stable && input_partitions(numbers).any(|at| held(&at))) {
             return Err(Refusal::Again);
         }
         Ok(self.committed.iter().filter(|(at, _)| of(at)).map(|(at, (offset, _))| (*at, *offset)).collect())

@@ -10,7 +10,7 @@ use mailjournal::{
     record::{Disposition, LedgerRow},
     turn::{
         Bodies, Outgoing, Output,
-        instance::{Bounds, Gathered, INPUTS, Instance, Parcel, Positions, Step},
+        instance::{Bounds, Gathered, INPUTS, Instance, Parcel, Positions, Step, input_partitions},
         stray,
     },
 };
@@ -241,8 +241,7 @@ impl Process {
                 self.instance.handle_changelog_stable(&numbers.iter().map(stable).collect());
             }
             Step::LearnInputBounds => {
-                let inputs = INPUTS.iter().flat_map(|input| numbers.iter().map(|number| (*input, *number)));
-                let bounds = inputs.map(|at| {
+                let bounds = input_partitions(&numbers).map(|at| {
                     let log = kafka.log((Topic::Input(at.0), at.1));
                     (at, Bounds { first: log.first, end: log.high() })
                 });
