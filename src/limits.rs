@@ -158,6 +158,10 @@ pub const PRODUCER_ANSWER_MAX: Duration = Duration::from_secs(20);
 /// One waiting call into the Kafka client: how late a stop may be noticed.
 pub const CALL_MAX: Duration = Duration::from_millis(500);
 
+/// A call that was given [`CALL_MAX`] and has not come back after so long hangs, and its client is replaced. What is cut
+/// off by that is at worst a coordinator that needs longer to answer, which is asked anew.
+pub const CALL_HANGS: Duration = Duration::from_secs(10);
+
 /// Reaching a broker, when a command starts.
 pub const REACH_MAX: Duration = Duration::from_secs(30);
 

@@ -8,11 +8,18 @@ use crate::limits;
 /// Recoveries because of a fenced producer that are put up with: another instance that takes over fences once.
 const FENCED_MAX: u32 = 3;
 
+/// Two live processes of one name put each other out every few seconds, and make turns in between. An instance that was
+/// put out by its own membership, whose grant was lost, is not again for long.
+const NAME_TAKEN_MAX: usize = 4;
+const NAME_TAKEN_WITHIN: Duration = Duration::from_secs(60);
+
 #[derive(Default)]
 pub struct Endurance {
     /// Recoveries since the last turn, for other reasons than a broker that is away.
     setbacks: u32,
     fenced: u32,
+    /// When the instance's name was taken, within the last [`NAME_TAKEN_WITHIN`].
+    name_taken: Vec<Instant>,
     waiting_since: Option<Instant>,
     /// Since when no turn was committed, as far as recoveries tell.
     turnless_since: Option<Instant>,
@@ -69,6 +76,16 @@ impl Endurance {
                 false => Ok(limits::RECOVERY_WAIT_MIN),
             };
         }
+        if trouble.cause == Cause::InstanceTaken {
+            self.name_taken.retain(|at| at.elapsed() < NAME_TAKEN_WITHIN);
+            self.name_taken.push(Instant::now());
+        }
+        if self.name_taken.len() > NAME_TAKEN_MAX {
+            return Err(Trouble::stop(format!(
+                "another process joins the group under this instance's name again and again: give every process a \
+                 kafka.instance of its own ({trouble})"
+            )));
+        }
         self.setbacks += 1;
         self.fenced += u32::from(trouble.cause == Cause::Fenced);
         if self.fenced > FENCED_MAX {
@@ -109,5 +126,20 @@ mod tests {
         let trouble = Trouble::new(NextStep::StartAnew, Cause::Fenced, "fenced");
         let ended = (0..=FENCED_MAX).find_map(|_| endurance.setback(&trouble).err()).expect("an end");
         assert!(ended.why.contains("kafka.instance"), "{ended}");
+    }
+
+    #[test]
+    fn a_name_that_is_taken_again_and_again_is_not_forgiven_by_turns_but_by_time() {
+        let taken = Trouble::new(NextStep::StartAnew, Cause::InstanceTaken, "fenced");
+        let mut endurance = Endurance::default();
+        let take = |endurance: &mut Endurance| {
+            endurance.turned();
+            endurance.setback(&taken).err()
+        };
+        let long_ago = Instant::now().checked_sub(NAME_TAKEN_WITHIN).expect("a machine that is up for a minute");
+        endurance.name_taken = vec![long_ago; NAME_TAKEN_MAX];
+        assert!((0..NAME_TAKEN_MAX).all(|_| take(&mut endurance).is_none()));
+        let ended = take(&mut endurance).expect("an end");
+        assert!(ended.next == NextStep::Stop && ended.why.contains("kafka.instance"), "{ended}");
     }
 }

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_whose_name_is_taken_looks_who_has_it_before_it_gives_up() {
+    fn a_member_whose_name_is_taken_joins_anew() {
         check(Code::FencedInstanceId, true, false, false, (NextStep::StartAnew, Cause::InstanceTaken));
     }
 

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::sleep,
@@ -43,12 +43,44 @@ pub struct Parcel {
     pub faults: Arc<Faults>,
 }
 
+/// What passes between the thread that writes and the one that waits for it.
+pub struct Pulse {
+    /// When the client was last called.
+    beaten: Mutex<Instant>,
+    /// Whoever asked for a turn is gone: what is under way is given up.
+    abandoned: AtomicBool,
+}
+
+impl Default for Pulse {
+    fn default() -> Pulse {
+        Pulse { beaten: Mutex::new(Instant::now()), abandoned: AtomicBool::new(false) }
+    }
+}
+
+impl Pulse {
+    pub fn beat(&self) {
+        *self.beaten.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long the last call has taken so far.
+    pub fn silence(&self) -> Duration {
+        self.beaten.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+}
+
 pub struct Transactions {
     producer: ThreadedProducer<Notes>,
     topics: TopicSettings,
     stop: Stop,
-    /// Whoever asked for a turn is gone: what is under way is given up.
-    abandoned: Arc<AtomicBool>,
+    pulse: Arc<Pulse>,
     /// A transaction was begun and neither committed nor aborted.
     open: Cell<bool>,
 }
@@ -60,10 +92,10 @@ impl Transactions {
         topics: &TopicSettings,
         sizes: Sizes,
         stop: Stop,
-        abandoned: Arc<AtomicBool>,
+        pulse: Arc<Pulse>,
     ) -> Result<Transactions, Trouble> {
         let producer = client::create(&client::config(kafka, Role::Producer, sizes))?;
-        let this = Transactions { producer, topics: topics.clone(), stop, abandoned, open: Cell::new(false) };
+        let this = Transactions { producer, topics: topics.clone(), stop, pulse, open: Cell::new(false) };
         let deadline = Instant::now() + limits::REACH_MAX;
         this.insist("take up the transactional id", deadline, |wait| this.producer.init_transactions(wait))?;
         Ok(this)
@@ -78,6 +110,7 @@ impl Transactions {
         faults.pass(Phase::Begun)?;
         // Each value goes as soon as the client has its copy.
         for value in outgoing {
+            self.pulse.beat();
             self.send(&value, deadline)?;
         }
         faults.pass(Phase::Sent)?;
@@ -148,6 +181,7 @@ impl Transactions {
         call: impl Fn(Duration) -> KafkaResult<()>,
     ) -> Result<(), Trouble> {
         loop {
+            self.pulse.beat();
             let Err(error) = call(limits::CALL_MAX) else { return Ok(()) };
             let trouble = Trouble::of(doing, &error);
             if trouble.next != NextStep::Retry || Instant::now() > deadline || self.is_given_up() {
@@ -158,10 +192,11 @@ impl Transactions {
     }
 
     fn is_given_up(&self) -> bool {
-        self.stop.expired() || self.abandoned.load(Ordering::Relaxed)
+        self.stop.expired() || self.pulse.is_abandoned()
     }
 
     fn check_time(&self, doing: &str, deadline: Instant) -> Result<(), Trouble> {
+        self.pulse.beat();
         if Instant::now() < deadline && !self.is_given_up() {
             return Ok(());
         }

@@ -6,8 +6,7 @@ use std::{
     cell::Cell,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -17,7 +16,7 @@ use super::{
     client::Sizes,
     next_step::{Cause, NextStep, Trouble},
     stop::Stop,
-    transactions::{Parcel, Transactions},
+    transactions::{Parcel, Pulse, Transactions},
 };
 use crate::{
     limits,
@@ -40,9 +39,7 @@ pub struct Writer {
     /// None only while the value is dropped.
     orders: Option<SyncSender<Order>>,
     outcomes: Receiver<Outcome>,
-    abandoned: Arc<AtomicBool>,
-    /// When the order that is under way has to be answered.
-    due: Cell<Instant>,
+    pulse: Arc<Pulse>,
     /// The client did not come back from a call: neither it nor its thread is waited for any more. Its successor takes
     /// its transactional id from it.
     hangs: Cell<bool>,
@@ -52,8 +49,8 @@ pub struct Writer {
 impl Writer {
     /// Fences the last process of this instance, and begins.
     pub fn start(kafka: &KafkaSettings, topics: &TopicSettings, sizes: Sizes, stop: Stop) -> Result<Writer, Trouble> {
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let transactions = Transactions::start(kafka, topics, sizes, stop, abandoned.clone())?;
+        let pulse = Arc::<Pulse>::default();
+        let transactions = Transactions::start(kafka, topics, sizes, stop, pulse.clone())?;
         let (orders, ordered) = mpsc::sync_channel(1);
         let (done, outcomes) = mpsc::sync_channel(1);
         let thread = thread::Builder::new().name("writer".into()).spawn(move || {
@@ -69,8 +66,7 @@ impl Writer {
             }
         });
         let thread = thread.map_err(|error| Trouble::stop(format!("no thread to write on: {error}")))?;
-        let (due, hangs) = (Cell::new(Instant::now()), Cell::new(false));
-        Ok(Writer { orders: Some(orders), outcomes, abandoned, due, hangs, thread: Some(thread) })
+        Ok(Writer { orders: Some(orders), outcomes, pulse, hangs: Cell::new(false), thread: Some(thread) })
     }
 
     /// Begins to write a turn; the last one's outcome was taken.
@@ -80,31 +76,32 @@ impl Writer {
 
     /// The outcome of the turn that was begun, once it is known.
     pub fn outcome(&self) -> Option<Outcome> {
-        match self.outcomes.try_recv() {
-            Err(TryRecvError::Empty) if Instant::now() < self.due.get() => None,
-            Err(TryRecvError::Empty) => Some(self.hung()),
-            Err(TryRecvError::Disconnected) => panic!("{ENDED}"),
-            Ok(outcome) => Some(outcome),
-        }
+        self.wait(Duration::ZERO)
     }
 
     /// The outcome of the turn that was begun, waited for.
     pub fn await_outcome(&self) -> Outcome {
-        let left = self.due.get().saturating_duration_since(Instant::now());
-        match self.outcomes.recv_timeout(left) {
-            Err(RecvTimeoutError::Timeout) => self.hung(),
-            Err(RecvTimeoutError::Disconnected) => panic!("{ENDED}"),
-            Ok(outcome) => outcome,
+        loop {
+            if let Some(outcome) = self.wait(limits::CALL_MAX) {
+                return outcome;
+            }
         }
     }
 
     /// Each call into the client is given a time, which some overstay where a coordinator moves at the wrong moment:
     /// librdkafka looks at the clock again when a broker's connection changes, and that may be never.
-    fn hung(&self) -> Outcome {
-        self.hangs.set(true);
-        let why = "the Kafka client has not come back from writing a turn in time";
-        let trouble = Trouble::new(NextStep::StartAnew, Cause::BrokerAway, why);
-        Outcome { result: Err(trouble), took: limits::TURN_WRITE_MAX }
+    fn wait(&self, wait: Duration) -> Option<Outcome> {
+        match self.outcomes.recv_timeout(wait) {
+            Ok(outcome) => Some(outcome),
+            Err(RecvTimeoutError::Disconnected) => panic!("{ENDED}"),
+            Err(RecvTimeoutError::Timeout) if self.pulse.silence() < limits::CALL_HANGS => None,
+            Err(RecvTimeoutError::Timeout) => {
+                self.hangs.set(true);
+                let why = "the Kafka client does not come back from writing a turn";
+                let trouble = Trouble::new(NextStep::StartAnew, Cause::BrokerAway, why);
+                Some(Outcome { result: Err(trouble), took: limits::CALL_HANGS })
+            }
+        }
     }
 
     /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
@@ -114,7 +111,7 @@ impl Writer {
     }
 
     fn order(&self, order: Order) {
-        self.due.set(Instant::now() + limits::TURN_WRITE_MAX + 4 * limits::CALL_MAX);
+        self.pulse.beat();
         let orders = self.orders.as_ref().expect("taken away by drop alone");
         orders.send(order).unwrap_or_else(|_| panic!("{ENDED}"));
     }
@@ -124,7 +121,7 @@ const ENDED: &str = "the writer's thread ended by a bug; its message is above";
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.abandoned.store(true, Ordering::Relaxed);
+        self.pulse.abandon();
         self.orders = None;
         if let Some(thread) = self.thread.take_if(|_| !self.hangs.get()) {
             // A panic there has been told already.
