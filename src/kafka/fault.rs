@@ -17,6 +17,8 @@ pub enum Phase {
     /// Before what an instance that is gone had begun is ended.
     Orphaned,
     Gathered,
+    /// Before brokers are asked how much is left to read.
+    Asking,
     Built,
     Begun,
     Sent,
@@ -31,6 +33,8 @@ enum Action {
     Abort,
     /// Fail so that what became of the transaction is unknown.
     Doubt,
+    /// Fail as if no broker had answered in time.
+    Away,
     /// End the process on the spot.
     Kill,
     /// Not come back in any time that is waited for, as a call into the Kafka client that hangs.
@@ -68,6 +72,7 @@ impl Faults {
             None => Ok(()),
             Some(Action::Abort) => Err(Trouble::abort(why())),
             Some(Action::Doubt) => Err(Trouble::new(NextStep::StartAnew, Cause::Other, why())),
+            Some(Action::Away) => Err(Trouble::new(NextStep::Retry, Cause::BrokerAway, why())),
             Some(Action::Kill) => std::process::abort(),
             Some(Action::Hang) => {
                 std::thread::sleep(3 * limits::TURN_WRITE_MAX);
@@ -90,6 +95,7 @@ fn fault(text: &str) -> Option<Fault> {
     let action = match action {
         "abort" => Action::Abort,
         "doubt" => Action::Doubt,
+        "away" => Action::Away,
         "kill" => Action::Kill,
         "hang" => Action::Hang,
         _ => return None,
@@ -97,6 +103,7 @@ fn fault(text: &str) -> Option<Fault> {
     let phase = match phase {
         "orphaned" => Phase::Orphaned,
         "gathered" => Phase::Gathered,
+        "asking" => Phase::Asking,
         "built" => Phase::Built,
         "begun" => Phase::Begun,
         "sent" => Phase::Sent,

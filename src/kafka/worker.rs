@@ -45,6 +45,9 @@ use crate::{
 /// Time passes for drafts that are to be forgotten too: an idle instance turns this often.
 const IDLE_TURN: Duration = Duration::from_secs(1);
 
+/// Before something that no broker answered is asked again.
+const WAIT: Duration = Duration::from_millis(10);
+
 pub struct Worker<'a> {
     pub(super) settings: &'a Settings,
     pub(super) sizes: Sizes,
@@ -125,7 +128,10 @@ impl<'a> Worker<'a> {
             self.health.beat(wall().0);
             match self.step() {
                 Ok(()) => {}
-                Err(trouble) if trouble.next == NextStep::Retry => self.waits(trouble)?,
+                Err(trouble) if trouble.next == NextStep::Retry => {
+                    self.note_wait(trouble)?;
+                    self.poll_member_only(WAIT)?;
+                }
                 Err(trouble) if trouble.next == NextStep::Abort => self.set_back(&trouble)?,
                 Err(trouble) => return Err(trouble),
             }
@@ -155,7 +161,8 @@ impl<'a> Worker<'a> {
             Step::LearnInputBounds => self.learn_input_bounds()?,
             Step::ReadChangelog => self.read_changelog()?,
             Step::Claim => self.claim()?,
-            Step::Consume => self.consume()?,
+            // From here on what is polled is part of a turn.
+            Step::Consume => return self.consume(),
         }
         self.endurance.answered();
         // The group is served between the steps of a restore, so that it does not wait for this instance.
@@ -247,10 +254,12 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Serves the group while nothing is assigned to be read.
+    /// Serves the group while nothing is assigned to be read: the client will not give twice what it has given.
     fn poll_member_only(&mut self, wait: Duration) -> Result<(), Trouble> {
-        if let Polled::Failed(error) = self.poll(wait) {
-            poll_failed(&error)?;
+        match self.poll(wait) {
+            Polled::Arrival(_) => return Err(Trouble::abort("an arrival came before the turn that it belongs to")),
+            Polled::Failed(error) => poll_failed(&error)?,
+            Polled::Nothing => {}
         }
         self.take_rebalances().map(drop)
     }
@@ -359,14 +368,16 @@ impl<'a> Worker<'a> {
     /// How much is left to read of each input partition. Where no broker tells, that is unknown.
     fn lags(&mut self) -> Result<Positions, Trouble> {
         let inputs = bodies::inputs(&self.settings.topics, self.instance.numbers());
-        let ends = match bodies::log_offsets(&self.member, inputs, Offset::End, limits::CALL_MAX) {
+        let asked = self.faults.pass(Phase::Asking);
+        let asked = asked.and_then(|()| bodies::log_offsets(&self.member, inputs, Offset::End, limits::CALL_MAX));
+        let ends = match asked {
             Ok(ends) => {
                 self.endurance.answered();
                 self.health.set_ready(true);
                 bodies::positions(&self.settings.topics, ends)
             }
             Err(trouble) if trouble.next == NextStep::Retry => {
-                self.waits(trouble)?;
+                self.note_wait(trouble)?;
                 Positions::new()
             }
             Err(trouble) => return Err(trouble),
@@ -412,13 +423,11 @@ impl<'a> Worker<'a> {
     }
 
     /// A broker did not answer, or has to be waited for.
-    pub(super) fn waits(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+    fn note_wait(&mut self, trouble: Trouble) -> Result<(), Trouble> {
         if trouble.cause == Cause::BrokerAway {
             self.health.set_ready(false);
         }
-        let reason = self.member.context().last_error();
-        self.endurance.waits(trouble, reason)?;
-        self.poll_member_only(Duration::from_millis(10))
+        self.endurance.waits(trouble, self.member.context().last_error())
     }
 }
 

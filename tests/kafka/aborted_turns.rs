@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     stream::{self, Stream},
-    support::broker,
+    support::{broker, kafka},
 };
 
 const PHASES: [&str; 7] = ["gathered", "built", "begun", "sent", "positioned", "flushed", "committed"];
@@ -49,6 +49,19 @@ fn a_crash_in_every_phase_leaves_no_trace() {
     }
     let _instance = stream.start("a");
     stream.expect(&arrivals);
+}
+
+#[test]
+fn an_arrival_that_comes_while_brokers_do_not_say_how_much_is_left_is_not_lost() {
+    let stream = Stream::new(&broker::shared().address, "unasked", 2);
+    let mails: Vec<_> = (0..300).map(|n| stream::plain_mail(&format!("<unasked-{n}@example.com>"), 100_000)).collect();
+    kafka::produce(&stream.address, &stream.topic("reports"), &mails);
+    let faults: Vec<String> = (1..=40).map(|time| format!("away:asking:{time}")).collect();
+    // Small turns: more lies ready when each is built.
+    let instance = [("MAILJOURNAL_TEST_FAULT", faults.join(",")), ("MAILJOURNAL_TURN_BYTES", "1MiB".to_owned())];
+    let instance = stream.start_with("a", &instance.each_ref().map(|(name, value)| (*name, value.as_str())));
+    stream.wait_rows(mails.len());
+    assert!(!instance.log().contains("given up"), "{}", instance.log());
 }
 
 /// librdkafka's `send_offsets_to_transaction`, asked for half a second, has been seen to hang for a minute and more.
