@@ -40,6 +40,9 @@ pub const AGREEING_SENDERS_MAX: usize = 64;
 /// small enough that a turn which adds one piece to a huge draft does not rewrite it.
 pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 
+/// Parts of one stored draft: 64 GB of evidence. A higher part number in the changelog is none that was written.
+pub const DRAFT_PARTS_MAX: usize = 1_000_000;
+
 // The files shell.
 
 /// Arrivals of one collate: at about 100 bytes each in memory this is 50 GB of index.

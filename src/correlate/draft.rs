@@ -115,11 +115,6 @@ impl Draft {
         self.parts.iter().flat_map(|part| &part.pieces)
     }
 
-    /// The pieces with the part that each is in.
-    pub fn located(&self) -> impl Iterator<Item = (usize, &Piece)> {
-        self.parts.iter().enumerate().flat_map(|(index, part)| part.pieces.iter().map(move |piece| (index, piece)))
-    }
-
     pub fn evidence_of(&self, part: usize, id: &Digest) -> Option<&Evidence> {
         let part = self.parts.get(part)?;
         part.pieces.iter().find(|piece| piece.evidence.id == *id).map(|piece| &*piece.evidence)
@@ -176,9 +171,13 @@ impl Draft {
         stored.map(|(index, _)| DraftKey { record_id: id.to_string(), part: part_number(index) }).collect()
     }
 
+    /// Whether the changelog had its first part, which tells what is not of one piece.
+    pub fn has_first_part(&self) -> bool {
+        self.parts.first().is_some_and(|part| part.stored)
+    }
+
     /// Takes a part back from the changelog.
-    pub fn restore(&mut self, stored: StoredDraft) {
-        let index = usize::try_from(stored.part).unwrap_or(0);
+    pub fn restore(&mut self, index: usize, stored: StoredDraft) {
         if self.parts.len() <= index {
             self.parts.resize_with(index + 1, Part::default);
         }

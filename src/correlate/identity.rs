@@ -38,7 +38,7 @@ impl fmt::Display for RecordRef {
 }
 
 impl RecordRef {
-    /// Reads a `record_id` of `key`; none if it is not one of that key's.
+    /// Reads a `record_id` of `key`; none if it is not one of that key's, as [`RecordRef`] writes them.
     pub fn parse(key: &Key, record_id: &str) -> Option<RecordRef> {
         let rest = record_id.strip_prefix(key.as_str())?;
         let tag = match rest.strip_prefix('#') {
@@ -49,7 +49,8 @@ impl RecordRef {
                 None => Tag::Guarded(Guard(short(hex)?)),
             },
         };
-        Some(RecordRef { key: key.clone(), tag })
+        let record = RecordRef { key: key.clone(), tag };
+        (record.to_string() == record_id).then_some(record)
     }
 }
 

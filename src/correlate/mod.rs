@@ -99,7 +99,8 @@ impl Budget {
 
     fn spend(&mut self, complete: &Complete) {
         self.records = self.records.saturating_sub(1);
-        self.bytes -= complete.wanted.iter().map(|wanted| wanted.size).sum::<i64>();
+        // A size is what evidence says of itself: it may be any number.
+        self.bytes = complete.wanted.iter().fold(self.bytes, |left, wanted| left.saturating_sub(wanted.size));
     }
 }
 
@@ -202,26 +203,43 @@ impl Correlator {
     }
 
     /// Takes a part of a draft from the changelog. All parts first, in any order, then [`Correlator::restored`].
-    /// A record id that is not one of its key's is refused.
+    ///
+    /// # Errors
+    /// Says why it is no part of a draft that a correlator stored.
     pub fn restore(&mut self, stored: StoredDraft) -> Result<(), String> {
-        let record = RecordRef::parse(&stored.key, &stored.record_id)
-            .ok_or_else(|| format!("the stored record id {} is not one of its key", stored.record_id))?;
-        let messages = self.keys.entry(record.key.clone()).or_default();
-        messages.drafts.entry(record.tag).or_default().restore(stored);
+        let StoredDraft { record_id, part, .. } = &stored;
+        let record = RecordRef::parse(&stored.key, record_id)
+            .ok_or_else(|| format!("the stored record id {record_id} is not one of its key"))?;
+        let index = stored.index().ok_or_else(|| format!("{record_id} has no part {part}"))?;
+        if stored.published.as_ref().is_some_and(|published| !published.has_next()) {
+            return Err(format!("{record_id} was published as a revision that none comes after"));
+        }
+        for Piece { evidence, .. } in &stored.pieces {
+            if evidence.key != stored.key || guard_of(evidence).is_some_and(|guard| record.tag != Tag::Guarded(guard)) {
+                return Err(format!("{record_id} has evidence of another message: {}", evidence.id));
+            }
+            if self.located.insert(evidence.id, (record.tag, index)).is_some() {
+                return Err(format!("{record_id} has a piece that was stored twice: {}", evidence.id));
+            }
+        }
+        self.keys.entry(record.key).or_default().drafts.entry(record.tag).or_default().restore(index, stored);
         Ok(())
     }
 
     /// Ends the restoring: what was stored is the state, with its timers.
-    pub fn restored(&mut self) {
+    ///
+    /// # Errors
+    /// Names a draft whose first part is not there: nothing would tell when it closes.
+    pub fn restored(&mut self) -> Result<(), String> {
         for (key, messages) in &mut self.keys {
             messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
             for (tag, draft) in &mut messages.drafts {
                 let record = RecordRef { key: key.clone(), tag: *tag };
-                for (part, piece) in draft.located() {
-                    self.located.insert(piece.evidence.id, (*tag, part));
-                    if let Some(event) = event_digest(piece) {
-                        *self.events.entry(event).or_default() += 1;
-                    }
+                if !draft.has_first_part() {
+                    return Err(format!("{record} lacks its first part"));
+                }
+                for event in draft.pieces().filter_map(event_digest) {
+                    *self.events.entry(event).or_default() += 1;
                 }
                 if draft.open {
                     let due = Due::Look(draft.touched_at.plus(self.rules.timing.settle));
@@ -235,6 +253,7 @@ impl Correlator {
                 messages.build_index();
             }
         }
+        Ok(())
     }
 
     /// Takes in a piece. `wall` bounds the time from which the closing timers count: a piece from the future would

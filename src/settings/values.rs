@@ -105,7 +105,10 @@ fn topic_characters(text: &str) -> bool {
 fn host_and_port(text: &str) -> bool {
     let without_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
     without_scheme.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        // Kafka knows no user and password before the host; were they let in, they would be shown wherever brokers are.
+        !host.is_empty()
+            && !host.contains(|c: char| c.is_whitespace() || c == '@')
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
     })
 }
 

@@ -42,15 +42,18 @@ impl Task {
     }
 
     pub fn restored(&mut self) -> Result<(), RestoreError> {
-        let values: Vec<Bytes> = std::mem::take(&mut self.restoring).into_values().collect();
-        let drafts: Vec<Result<StoredDraft, String>> = values
-            .into_par_iter()
-            .map(|value| avro::decode(Schema::Draft, &value).map_err(|error| error.to_string()))
-            .collect();
+        let entries: Vec<(Bytes, Bytes)> = std::mem::take(&mut self.restoring).into_iter().collect();
+        let drafts: Vec<Result<StoredDraft, String>> =
+            entries.into_par_iter().map(|(key, value)| read_entry(&key, &value)).collect();
         for draft in drafts {
             draft.and_then(|draft| self.correlator.restore(draft)).map_err(RestoreError)?;
         }
-        self.correlator.restored();
-        Ok(())
+        self.correlator.restored().map_err(RestoreError)
     }
+}
+
+fn read_entry(key: &[u8], value: &[u8]) -> Result<StoredDraft, String> {
+    let draft: StoredDraft = avro::decode(Schema::Draft, value).map_err(|error| error.to_string())?;
+    let own_key = draft.draft_key().to_text();
+    if own_key.as_bytes() == key { Ok(draft) } else { Err(format!("a part of {own_key} stands under another key")) }
 }

@@ -7,6 +7,7 @@
 pub mod broker;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod laws;
 pub mod pieces;
 
 use std::time::{Duration, Instant};
