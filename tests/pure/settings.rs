@@ -233,6 +233,18 @@ fn secrets_are_shown_as_stars() {
     check("registry.url", "https://registry:8081/@/path", "https://registry:8081/@/path");
 }
 
+/// Found by the fuzzing of settings: whatever prints the brokers would have printed the password.
+#[test]
+fn a_password_among_the_brokers_is_refused_and_not_shown() {
+    check_errors(
+        "kafka.brokers = \"a:1,https://me:hush@kafka-1:9092\"",
+        &[],
+        &[
+            "m.toml:1: `kafka.brokers`: expected HOST:PORT, several by comma, like \"kafka-1:9092,kafka-2:9092\"; found \"a:1,https://***@kafka-1:9092\"",
+        ],
+    );
+}
+
 #[test]
 fn what_is_shown_is_a_settings_file_again() {
     let file = "topics.partitions = 12\n[kafka.client]\n\"security.protocol\" = \"SSL\"\n";

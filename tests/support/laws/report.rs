@@ -17,9 +17,10 @@ pub fn built(bytes: &[u8]) {
     let counted = size::archive_bytes_at_most(&record, ArchiveFormat::Report);
     assert!(built.len() <= counted, "{} bytes were counted as {counted}", built.len());
     let understood = read_mail(&built).expect("a report is a mail");
-    assert_eq!(understood.kind, Kind::Report);
     let primary = record.originals.iter().find(|one| one.role == OriginalRole::Primary);
+    // Without an original and without an envelope there is nothing to understand.
     if let Some(primary) = primary.filter(|one| one.content.as_ref().is_some_and(|it| !it.trim_ascii().is_empty())) {
+        assert_eq!(understood.kind, Kind::Report);
         assert_eq!(understood.originals.first().map(|original| original.sha256), Some(primary.sha256));
     }
     match report::build(&record) {
