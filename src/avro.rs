@@ -7,7 +7,7 @@
 
 mod datum;
 
-use std::sync::LazyLock;
+use std::{io, sync::LazyLock};
 
 use apache_avro::{
     rabin::Rabin, reader::datum::GenericDatumReader, util::max_allocation_bytes, writer::datum::GenericDatumWriter,
@@ -197,7 +197,27 @@ impl Version {
         if self.is_today {
             return self.reader.read_deser(datum);
         }
-        apache_avro::from_value(&self.reader.read_value(datum)?)
+        let mut watched = Watched { rest: datum, starved: false };
+        let value = self.reader.read_value(&mut watched)?;
+        if watched.starved {
+            return Err(apache_avro::Error::new(apache_avro::error::Details::ReadBytes(
+                io::ErrorKind::UnexpectedEof.into(),
+            )));
+        }
+        apache_avro::from_value(&value)
+    }
+}
+
+/// Notices a read behind the end: where a value was cut, apache-avro reads a union or a text as null.
+struct Watched<'a, 'b> {
+    rest: &'a mut &'b [u8],
+    starved: bool,
+}
+
+impl io::Read for Watched<'_, '_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.starved |= self.rest.is_empty() && !out.is_empty();
+        self.rest.read(out)
     }
 }
 

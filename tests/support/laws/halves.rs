@@ -1,10 +1,13 @@
-//! Arrivals in two halves: whichever half is merged first, and whatever is closed between, the records are the same.
+//! Arrivals in two halves: whichever half is merged first, and whatever is closed or restored between, the records are the
+//! same, and nothing that came is missing from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mailjournal::{
-    arrival::{Arrival, Timestamp},
-    record::JournalRecord,
+    arrival::{Arrival, Format, Timestamp},
+    evidence::read_mail,
+    mail::address::compare_key,
+    record::{JournalRecord, report},
 };
 
 use super::{
@@ -22,14 +25,38 @@ pub fn merged(input: &[u8]) {
     let arrivals: Vec<Arrival> =
         parts.iter().enumerate().map(|(index, part)| stage::arrival(part, index, time(index))).collect();
     let (one, other) = arrivals.split_at(arrivals.len() / 2);
-    let both = in_turns(&[arrivals.clone()], false);
-    let check = |halves: [&[Arrival]; 2], closing: bool| {
-        let halves = halves.map(<[Arrival]>::to_vec);
-        assert_eq!(both, in_turns(&halves, closing), "closing between: {closing}");
-    };
-    check([other, one], false);
-    check([one, other], true);
-    check([other, one], true);
+    let both = in_turns(&[&arrivals], Between::Nothing);
+    check_nothing_lost(&arrivals, &both);
+    both.values().for_each(check_report);
+    assert_eq!(both, in_turns(&[other, one], Between::Nothing));
+    assert_eq!(both, in_turns(&[one, other], Between::Closing));
+    assert_eq!(both, in_turns(&[other, one], Between::ClosingAndRestart));
+}
+
+/// Every mail that is evidence is evidence of a record, in which its recipients are.
+fn check_nothing_lost(arrivals: &[Arrival], records: &BTreeMap<String, JournalRecord>) {
+    for arrival in arrivals.iter().filter(|arrival| arrival.format == Format::Mail) {
+        let Ok(evidence) = read_mail(&arrival.bytes) else { continue };
+        let is_of = |record: &&JournalRecord| record.evidence.iter().any(|entry| entry.sha256 == evidence.id);
+        let record = records.values().find(is_of).expect("evidence has its record");
+        let recipients = record.recipients.iter().map(|one| compare_key(&one.address));
+        let lists = record.groups.iter().map(|list| compare_key(&list.address));
+        let named: BTreeSet<String> = recipients.chain(lists).collect();
+        for claim in &evidence.recipients {
+            assert!(named.contains(&claim.address.compare_key()), "{} is missing", claim.address.text);
+        }
+    }
+}
+
+fn check_report(record: &JournalRecord) {
+    assert_eq!(report::read(&report::build_with_what_is_here(record)).as_ref(), Some(record));
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Between {
+    Nothing,
+    Closing,
+    ClosingAndRestart,
 }
 
 /// Times that do not rise with the positions.
@@ -38,12 +65,15 @@ fn time(index: usize) -> Timestamp {
     Timestamp(stage::MORNING.0 + seconds * 1000)
 }
 
-fn in_turns(turns: &[Vec<Arrival>], closing: bool) -> BTreeMap<String, JournalRecord> {
+fn in_turns(turns: &[&[Arrival]], between: Between) -> BTreeMap<String, JournalRecord> {
     let mut stage = Stage::new();
     for arrivals in turns {
-        stage.turn(arrivals.clone(), time(4));
-        if closing {
+        stage.turn(arrivals.to_vec(), time(4));
+        if between != Between::Nothing {
             stage.run_on();
+        }
+        if between == Between::ClosingAndRestart {
+            stage.restart();
         }
     }
     stage.run_on();

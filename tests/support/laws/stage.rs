@@ -88,6 +88,12 @@ impl Stage {
         Ok(Stage { tasks, changelog, published: Vec::new(), arrived: Arrived::default() })
     }
 
+    /// Drops the task, and restores it from the changelog.
+    pub fn restart(&mut self) {
+        let Stage { tasks, .. } = Stage::restored(self.changelog.clone()).expect("what a task writes is restored");
+        self.tasks = tasks;
+    }
+
     /// One turn, behind which all topics are read to their ends. Conservation holds in it.
     pub fn turn(&mut self, arrivals: Vec<Arrival>, wall: Timestamp) {
         let came = arrivals.len();

@@ -36,6 +36,7 @@ pub fn value(bytes: &[u8]) {
 fn check_shape<T: Serialize + DeserializeOwned + PartialEq + Debug>(schema: Schema, bytes: &[u8]) {
     match avro::decode::<T>(schema, bytes) {
         Ok(value) => {
+            assert!(avro::decode::<T>(schema, &bytes[..bytes.len() - 1]).is_err(), "no value begins another");
             let written = avro::encode(schema, &value);
             assert_eq!(avro::decode::<T>(schema, &written).as_ref(), Ok(&value), "as Avro");
             let line = record::to_json(&value);
