@@ -92,15 +92,16 @@ impl Draft {
     /// Joins another sighting of a piece; says whether that told anything new.
     pub fn join(&mut self, part: usize, copy: Piece) -> bool {
         let part = &mut self.parts[part];
-        let piece = part.pieces.iter_mut().find(|piece| piece.evidence.id == copy.evidence.id);
+        let identity = copy.evidence.identity();
+        let piece = part.pieces.iter_mut().find(|piece| piece.evidence.identity() == identity);
         let changed = join(piece.expect("the index names the part that holds the piece"), copy);
         part.dirty |= changed;
         changed
     }
 
-    pub fn remove(&mut self, part: usize, id: &Digest) -> Piece {
+    pub fn remove(&mut self, part: usize, identity: &Digest) -> Piece {
         let part = &mut self.parts[part];
-        let place = part.pieces.iter().position(|piece| piece.evidence.id == *id);
+        let place = part.pieces.iter().position(|piece| piece.evidence.identity() == *identity);
         let piece = part.pieces.swap_remove(place.expect("the index names the part that holds the piece"));
         part.bytes -= weight(&piece);
         part.dirty = true;
@@ -115,9 +116,9 @@ impl Draft {
         self.parts.iter().flat_map(|part| &part.pieces)
     }
 
-    pub fn evidence_of(&self, part: usize, id: &Digest) -> Option<&Evidence> {
+    pub fn evidence_of(&self, part: usize, identity: &Digest) -> Option<&Evidence> {
         let part = self.parts.get(part)?;
-        part.pieces.iter().find(|piece| piece.evidence.id == *id).map(|piece| &*piece.evidence)
+        part.pieces.iter().find(|piece| piece.evidence.identity() == *identity).map(|piece| &*piece.evidence)
     }
 
     /// What the first part carries besides pieces has changed.

@@ -19,7 +19,7 @@ pub struct Entry<'a> {
 /// The pieces as entries, in the order of their ids: an order of the data, not of arrival.
 pub fn in_order<'a>(pieces: impl Iterator<Item = &'a Piece>) -> Vec<Entry<'a>> {
     let mut pieces: Vec<&Piece> = pieces.collect();
-    pieces.sort_unstable_by_key(|piece| piece.evidence.id);
+    pieces.sort_unstable_by_key(|piece| (piece.evidence.id, piece.evidence.kind));
     let mut events = HashMap::new();
     let mut entries: Vec<Entry> = Vec::with_capacity(pieces.len());
     for piece in pieces {

@@ -38,7 +38,7 @@ impl fmt::Display for RecordRef {
 }
 
 impl RecordRef {
-    /// Reads a `record_id` of `key`; none if it is not one of that key's, as [`RecordRef`] writes them.
+    /// Reads a `record_id` of `key`; none if it is not one of that key's.
     pub fn parse(key: &Key, record_id: &str) -> Option<RecordRef> {
         let rest = record_id.strip_prefix(key.as_str())?;
         let tag = match rest.strip_prefix('#') {
@@ -49,8 +49,7 @@ impl RecordRef {
                 None => Tag::Guarded(Guard(short(hex)?)),
             },
         };
-        let record = RecordRef { key: key.clone(), tag };
-        (record.to_string() == record_id).then_some(record)
+        Some(RecordRef { key: key.clone(), tag })
     }
 }
 
@@ -131,7 +130,7 @@ impl Index {
 
     /// Takes note of an unguarded piece, so that it is found when a mark's claims change.
     pub fn add_unguarded(&mut self, evidence: &Evidence) {
-        self.waiting.extend(marks(evidence).map(|mark| (mark, evidence.id)));
+        self.waiting.extend(marks(evidence).map(|mark| (mark, evidence.identity())));
     }
 
     /// Leaves out a piece whose draft goes, and with it everything that its message claims.
@@ -140,7 +139,7 @@ impl Index {
         for mark in marks(evidence) {
             match guard {
                 Some(guard) => self.claims.remove(&(mark, guard)),
-                None => self.waiting.remove(&(mark, evidence.id)),
+                None => self.waiting.remove(&(mark, evidence.identity())),
             };
         }
     }

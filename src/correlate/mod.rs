@@ -4,6 +4,7 @@
 //! complete (`completion`). What is incremental here is only *which* record a piece belongs to (`identity`) and *when*
 //! a record is looked at.
 
+mod checked;
 mod completion;
 mod draft;
 pub mod effect;
@@ -108,7 +109,7 @@ impl Budget {
 pub struct Correlator {
     rules: Rules,
     keys: HashMap<Key, Messages>,
-    /// Where each piece is, by evidence id.
+    /// Where each piece is, by the identity of its evidence.
     located: HashMap<Digest, (Tag, usize)>,
     /// How many pieces tell each envelope event, by a digest of key, server and event id.
     events: HashMap<Digest, usize>,
@@ -152,7 +153,7 @@ impl Messages {
 
     fn unguarded(&self) -> BTreeSet<Digest> {
         let pieces = self.drafts.values().flat_map(Draft::pieces);
-        pieces.filter(|piece| guard_of(&piece.evidence).is_none()).map(|piece| piece.evidence.id).collect()
+        pieces.filter(|piece| guard_of(&piece.evidence).is_none()).map(|piece| piece.evidence.identity()).collect()
     }
 
     /// Builds the index that tells several guards apart from all that is here.
@@ -207,22 +208,13 @@ impl Correlator {
     /// # Errors
     /// Says why it is no part of a draft that a correlator stored.
     pub fn restore(&mut self, stored: StoredDraft) -> Result<(), String> {
-        let StoredDraft { record_id, part, .. } = &stored;
-        let record = RecordRef::parse(&stored.key, record_id)
-            .ok_or_else(|| format!("the stored record id {record_id} is not one of its key"))?;
-        let index = stored.index().ok_or_else(|| format!("{record_id} has no part {part}"))?;
-        if stored.published.as_ref().is_some_and(|published| !published.has_next()) {
-            return Err(format!("{record_id} was published as a revision that none comes after"));
-        }
+        let (record, part) = checked::place_of(&stored)?;
         for Piece { evidence, .. } in &stored.pieces {
-            if evidence.key != stored.key || guard_of(evidence).is_some_and(|guard| record.tag != Tag::Guarded(guard)) {
-                return Err(format!("{record_id} has evidence of another message: {}", evidence.id));
-            }
-            if self.located.insert(evidence.id, (record.tag, index)).is_some() {
-                return Err(format!("{record_id} has a piece that was stored twice: {}", evidence.id));
+            if self.located.insert(evidence.identity(), (record.tag, part)).is_some() {
+                return Err(format!("{record} has a piece that was stored twice: {}", evidence.id));
             }
         }
-        self.keys.entry(record.key).or_default().drafts.entry(record.tag).or_default().restore(index, stored);
+        self.keys.entry(record.key).or_default().drafts.entry(record.tag).or_default().restore(part, stored);
         Ok(())
     }
 
@@ -261,7 +253,7 @@ impl Correlator {
     pub fn handle_evidence(&mut self, piece: Piece, wall: Timestamp) -> Merged {
         let at = piece.seen.at.min(wall);
         let key = piece.evidence.key.clone();
-        if let Some(&(tag, part)) = self.located.get(&piece.evidence.id) {
+        if let Some(&(tag, part)) = self.located.get(&piece.evidence.identity()) {
             let record = RecordRef { key, tag };
             if self.draft(&record).join(part, piece) {
                 self.touch(&record, at);
@@ -312,8 +304,8 @@ impl Correlator {
         if new {
             self.tell_reuse(&record, at);
         }
-        for id in moving {
-            self.move_piece(&record.key, id, at);
+        for identity in moving {
+            self.move_piece(&record.key, identity, at);
         }
         record
     }
@@ -339,17 +331,17 @@ impl Correlator {
     }
 
     /// Moves an unguarded piece to where it belongs by now.
-    fn move_piece(&mut self, key: &Key, id: Digest, at: Timestamp) {
-        let Some(&(tag, part)) = self.located.get(&id) else { return };
+    fn move_piece(&mut self, key: &Key, identity: Digest, at: Timestamp) {
+        let Some(&(tag, part)) = self.located.get(&identity) else { return };
         let from = RecordRef { key: key.clone(), tag };
         let messages = &self.keys[key];
         let evidence =
-            messages.drafts[&tag].evidence_of(part, &id).expect("the index names the part that holds the piece");
+            messages.drafts[&tag].evidence_of(part, &identity).expect("the index names the part that holds the piece");
         let to = RecordRef { key: key.clone(), tag: messages.place(evidence) };
         if to == from {
             return;
         }
-        let piece = self.draft(&from).remove(part, &id);
+        let piece = self.draft(&from).remove(part, &identity);
         self.insert(&to, piece, at);
         let left = self.draft(&from);
         left.moved_to.insert(to.to_string());
@@ -361,10 +353,10 @@ impl Correlator {
     }
 
     fn insert(&mut self, record: &RecordRef, piece: Piece, at: Timestamp) {
-        let id = piece.evidence.id;
+        let identity = piece.evidence.identity();
         let messages = self.keys.entry(record.key.clone()).or_default();
         let part = messages.drafts.entry(record.tag).or_default().insert(piece);
-        self.located.insert(id, (record.tag, part));
+        self.located.insert(identity, (record.tag, part));
         self.touch(record, at);
     }
 
@@ -453,7 +445,7 @@ impl Correlator {
             self.keys.remove(&record.key);
         }
         for piece in draft.pieces() {
-            self.located.remove(&piece.evidence.id);
+            self.located.remove(&piece.evidence.identity());
             let Some(event) = event_digest(piece) else { continue };
             let tellings = self.events.get_mut(&event).expect("every telling was counted");
             *tellings -= 1;

@@ -7,7 +7,6 @@ use crate::{
     arrival::{Position, Timestamp},
     correlate::effect::DraftKey,
     evidence::{Evidence, Kind},
-    limits,
     mail::{Digest, Key},
 };
 
@@ -36,11 +35,6 @@ impl StoredDraft {
     pub fn draft_key(&self) -> DraftKey {
         DraftKey { record_id: self.record_id.clone(), part: self.part }
     }
-
-    /// Which part it is; none where no draft has so many.
-    pub(super) fn index(&self) -> Option<usize> {
-        usize::try_from(self.part).ok().filter(|index| *index < limits::DRAFT_PARTS_MAX)
-    }
 }
 
 /// What was last published of a draft.
@@ -51,13 +45,6 @@ pub struct Published {
     pub digest: Digest,
     /// Which revision carried which original.
     pub carried: Vec<Carried>,
-}
-
-impl Published {
-    /// Whether its revision is a number that another can follow.
-    pub(super) fn has_next(&self) -> bool {
-        (1..i32::MAX).contains(&self.revision)
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ mod corpus;
 mod correlation_laws;
 mod correlator;
 mod envelope_event;
+mod event_as_mail;
 mod evidence_forms;
 mod evidence_hostile;
 mod evidence_laws;
