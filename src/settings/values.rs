@@ -98,6 +98,11 @@ pub fn listen(text: &str) -> Option<SocketAddr> {
     text.parse().ok()
 }
 
+/// What names librdkafka gives its properties; another would not be a key again where settings are shown.
+pub fn property_name(text: &str) -> bool {
+    !text.is_empty() && topic_characters(text)
+}
+
 fn topic_characters(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }

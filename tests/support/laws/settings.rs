@@ -50,6 +50,7 @@ fn check_errors(SettingsErrors(errors): &SettingsErrors, text: &str) {
     assert!(!errors.is_empty());
     for error in errors {
         let told = error.to_string();
+        assert!(!told.contains(char::is_control), "{told:?}");
         assert!(!error.text.is_empty() && told.ends_with(&error.text), "{told}");
         let Some(place) = told.strip_prefix(NAME).and_then(|rest| rest.strip_prefix(':')) else {
             assert!(told.starts_with("default: "), "{told}");
