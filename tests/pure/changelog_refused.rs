@@ -112,9 +112,9 @@ fn a_revision_has_one_after_it() {
 fn sizes_that_add_up_to_more_than_a_number_holds_are_published() {
     let mut stored = draft(KEY, 0);
     let mut evidence = pieces::evidence(mailjournal::evidence::Kind::Report, "sizes");
-    for name in ["one", "other", "third"] {
+    for name in ["one", "other"] {
         let original = pieces::original(None, name, name);
-        evidence.originals.push(mailjournal::evidence::Original { size: i64::MAX, ..original });
+        evidence.originals.push(mailjournal::evidence::Original { size: i64::MAX - 100, ..original });
     }
     stored.pieces = vec![seen(evidence, 0, 0)];
     let mut stage = restored(&[keyed(stored)]).expect("a size is what the evidence says");
