@@ -40,8 +40,27 @@ pub const AGREEING_SENDERS_MAX: usize = 64;
 /// small enough that a turn which adds one piece to a huge draft does not rewrite it.
 pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 
-/// Parts of one stored draft: 64 GB of evidence. A higher part number in the changelog is none that was written.
-pub const DRAFT_PARTS_MAX: usize = 1_000_000;
+/// Parts of one stored draft: 64 GiB of evidence of one message, more than a task's memory. A part's number that a damaged
+/// value made up takes no more memory than their list.
+pub const DRAFT_PARTS_MAX: usize = 1024 * 1024;
+
+/// Published drafts of one task that stay at hand, about 6 KB each: what comes late comes mostly soon. Of those before them
+/// only the bytes are kept, under 2 KB each.
+pub const AWAKE_DRAFTS_MAX: usize = 1_000;
+
+/// Messages of one Message-ID that rest and wake together. One that has more is somebody's constant id, and stays at hand:
+/// each piece would wake and lay down all of them.
+pub const RESTING_DRAFTS_MAX: usize = 64;
+
+/// Drafts that a turn forgets, each a value in the changelog: after a long stop all of a day's may be old at once.
+pub const TURN_FORGOTTEN_MAX: usize = 10_000;
+
+/// Names of what is gone, in a queue, that are not worth a sweep.
+pub const SWEEP_SLACK: usize = 1_024;
+
+/// Bytes of changelog entries that a restore gathers before they are read on every core: some thousand drafts, so that
+/// sharing them out costs nothing beside reading them.
+pub const RESTORE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 // The files shell.
 
@@ -131,6 +150,10 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Writing one turn, from its first message to the answer of its commit: below [`TRANSACTION_TIMEOUT`], so that we and
 /// not the broker end a turn that takes too long. Beyond it, what became of the turn is asked anew of the broker.
 pub const TURN_WRITE_MAX: Duration = Duration::from_secs(50);
+
+/// A broker's answer to one request of the producer: after it the connection is given up and the request sent again, to
+/// whoever leads then. Twice this fits into [`TURN_WRITE_MAX`]; a mail of 30 MB takes it at 1.5 MB/s.
+pub const PRODUCER_ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// One waiting call into the Kafka client: how late a stop may be noticed.
 pub const CALL_MAX: Duration = Duration::from_millis(500);

@@ -45,7 +45,9 @@ impl Run {
         let health = Arc::new(Health::default());
         let listen = pages::serve(settings.telemetry.listen, health.clone()).map_err(Failure::Failed)?;
         tracing::info!(%listen, instance = settings.kafka.instance, group = settings.kafka.group, "telemetry is served");
-        work(settings, health, Arc::new(faults), stop).map_err(Failure::Failed)
+        work(settings, health, Arc::new(faults), stop).map_err(Failure::Failed)?;
+        tracing::info!("stopped");
+        Ok(())
     }
 }
 

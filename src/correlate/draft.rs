@@ -116,6 +116,11 @@ impl Draft {
         self.parts.iter().flat_map(|part| &part.pieces)
     }
 
+    /// The pieces with the part that each is in.
+    pub fn located(&self) -> impl Iterator<Item = (usize, &Piece)> {
+        self.parts.iter().enumerate().flat_map(|(index, part)| part.pieces.iter().map(move |piece| (index, piece)))
+    }
+
     pub fn evidence_of(&self, part: usize, identity: &Digest) -> Option<&Evidence> {
         let part = self.parts.get(part)?;
         part.pieces.iter().find(|piece| piece.evidence.identity() == *identity).map(|piece| &*piece.evidence)
@@ -172,25 +177,50 @@ impl Draft {
         stored.map(|(index, _)| DraftKey { record_id: id.to_string(), part: part_number(index) }).collect()
     }
 
-    /// Whether the changelog had its first part, which tells what is not of one piece.
+    /// Whether the changelog has its first part, which tells what is not of one piece.
     pub fn has_first_part(&self) -> bool {
         self.parts.first().is_some_and(|part| part.stored)
     }
 
+    /// Nothing of it waits to be published or written.
+    pub fn may_rest(&self) -> bool {
+        self.has_first_part() && !self.open && self.parts.iter().all(|part| !part.dirty)
+    }
+
+    /// Every part as the changelog has it.
+    pub fn all_stored(&self, id: &RecordRef) -> Vec<StoredDraft> {
+        let stored = self.parts.iter().enumerate().filter(|(_, part)| part.stored);
+        stored.map(|(index, part)| self.stored(id, part_number(index), part.pieces.clone())).collect()
+    }
+
     /// Takes a part back from the changelog.
-    pub fn restore(&mut self, index: usize, stored: StoredDraft) {
-        if self.parts.len() <= index {
-            self.parts.resize_with(index + 1, Part::default);
+    pub fn restore(&mut self, part: usize, stored: StoredDraft) {
+        if self.parts.len() <= part {
+            self.parts.resize_with(part + 1, Part::default);
         }
         let bytes = stored.pieces.iter().map(weight).sum();
-        self.parts[index] = Part { pieces: stored.pieces, bytes, dirty: false, stored: true };
-        if index == 0 {
+        self.parts[part] = Part { pieces: stored.pieces, bytes, dirty: false, stored: true };
+        if part == 0 {
             self.touched_at = stored.touched_at;
             self.open = stored.open;
             self.reused = stored.reused;
             self.moved_to = stored.moved_to.into_iter().collect();
             self.published = stored.published;
         }
+    }
+
+    /// A part was deleted from the changelog; says whether nothing of the draft is left.
+    pub fn restore_forgotten(&mut self, part: usize) -> bool {
+        if let Some(part) = self.parts.get_mut(part) {
+            *part = Part::default();
+        }
+        if part == 0 {
+            *self = Draft { parts: std::mem::take(&mut self.parts), ..Draft::default() };
+        }
+        while self.parts.last().is_some_and(|part| !part.stored) {
+            self.parts.pop();
+        }
+        self.parts.is_empty()
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Complete {
     pub record: JournalRecord,
     /// The originals that no earlier revision carried: index into `record.originals`, and where the bytes are.
     pub wanted: Vec<WantedOriginal>,
+    /// The arrivals, at their origins, that its originals came in: none is wanted again soon.
+    pub carriers: Vec<Position>,
     /// The notice among the evidence that tells of a failed or late delivery, told with the first revision only.
     pub non_delivery: Option<ClosedNotice>,
 }

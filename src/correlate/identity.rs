@@ -51,11 +51,25 @@ impl RecordRef {
         };
         Some(RecordRef { key: key.clone(), tag })
     }
+
+    /// Reads the key of a part of a draft ([`DraftKey::to_text`](super::DraftKey::to_text)): whose it is, and which part.
+    /// A key is a stand-in, which holds no `#`, or ends with `>`; so what stands behind its last one tells the tag.
+    pub fn of_draft_key(text: &str) -> Option<(RecordRef, usize)> {
+        let numbered = text.rsplit_once('\0').and_then(|(id, part)| Some((id, part.parse().ok()?)));
+        let (record_id, part) = numbered.unwrap_or((text, 0));
+        let key = if record_id.ends_with('>') {
+            record_id
+        } else {
+            record_id.rsplit_once('#').map_or(record_id, |(key, _)| key)
+        };
+        Some((RecordRef::parse(&Key(key.into()), record_id)?, part))
+    }
 }
 
 fn short(hex: &str) -> Option<[u8; 8]> {
-    let number = u64::from_str_radix(hex, 16).ok()?;
-    (hex.len() == 16).then(|| number.to_be_bytes())
+    // As it is written, and not otherwise: two spellings would be two drafts of one record.
+    let is_ours = hex.len() == 16 && hex.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    is_ours.then(|| u64::from_str_radix(hex, 16).ok()).flatten().map(u64::to_be_bytes)
 }
 
 /// The guard that a piece brings: that of its first original which has one.
@@ -162,4 +176,27 @@ impl Index {
 
 fn those_of<T: Copy + Ord>(set: &BTreeSet<(Mark, T)>, mark: Mark, lowest: T) -> impl Iterator<Item = T> {
     set.range((mark, lowest)..).take_while(move |(of, _)| *of == mark).map(|(_, one)| *one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::DraftKey;
+
+    #[test]
+    fn a_drafts_key_tells_whose_part_it_is() {
+        let keys = ["<a@b>", "<a#0123456789abcdef@b>", "<a\u{0}1@b>", "<#>", "sha256:00ff"];
+        let tags = [Tag::Loose, Tag::Guarded(Guard([7; 8])), Tag::Ambiguous([0xFE; 8])];
+        for (key, tag) in keys.iter().flat_map(|key| tags.iter().map(move |tag| (*key, *tag))) {
+            let record = RecordRef { key: Key(key.into()), tag };
+            for part in [0, 1, 23] {
+                let text = DraftKey { record_id: record.to_string(), part }.to_text();
+                let part = usize::try_from(part).unwrap();
+                assert_eq!(RecordRef::of_draft_key(&text), Some((record.clone(), part)), "{text:?}");
+            }
+        }
+        for wrong in ["<a@b>#12", "<a@b>#~zz", "sha256:00#"] {
+            assert_eq!(RecordRef::of_draft_key(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -11,6 +11,9 @@ pub mod effect;
 mod entry;
 mod identity;
 mod merge;
+mod resting;
+mod restoring;
+mod revision;
 pub mod stored;
 
 pub use effect::{ClosedNotice, Complete, DraftKey, Effect, WantedOriginal};
@@ -24,13 +27,13 @@ use std::{
 
 use draft::{Draft, Due};
 use identity::{Index, RecordRef, Tag, guard_of};
+use resting::Resting;
 
 use crate::{
     arrival::Timestamp,
-    avro,
-    evidence::{Evidence, Flag},
+    evidence::Evidence,
     mail::{Digest, Guard, Key},
-    record::{ArchiveFormat, ClosedBecause, JournalRecord, ValueBytesMax, size},
+    record::{ArchiveFormat, ClosedBecause, ValueBytesMax},
 };
 
 /// The closing settings (contract §4.3): settle ≤ quiet ≤ patience ≤ remember.
@@ -68,6 +71,8 @@ pub struct Rules {
     /// As journal reports every revision carries its originals, not only the first that has them: a report without its
     /// original is of no use to an archive.
     pub archive_format: ArchiveFormat,
+    /// How many drafts that are not open stay at hand; of the others only their bytes are kept.
+    pub awake_drafts_max: usize,
 }
 
 /// What became of a piece of evidence.
@@ -91,6 +96,8 @@ pub struct Budget {
     pub records: usize,
     /// Of originals.
     pub bytes: i64,
+    /// Drafts that may be forgotten: each is a value in the changelog too.
+    pub forgotten: usize,
 }
 
 impl Budget {
@@ -118,6 +125,10 @@ pub struct Correlator {
     /// The drafts that are not: what is still to be published is never forgotten.
     forget: BTreeSet<(Timestamp, RecordRef)>,
     changed: BTreeSet<RecordRef>,
+    resting: Resting,
+    /// Keys in the order in which a draft of theirs was closed: who rests next. A key may be named twice, or have an open
+    /// draft again by now.
+    closed: VecDeque<Key>,
     /// Stored parts of drafts that are no more.
     gone: Vec<DraftKey>,
     effects: VecDeque<Effect>,
@@ -198,54 +209,11 @@ impl Correlator {
             due: BTreeSet::new(),
             forget: BTreeSet::new(),
             changed: BTreeSet::new(),
+            resting: Resting::default(),
+            closed: VecDeque::new(),
             gone: Vec::new(),
             effects: VecDeque::new(),
         }
-    }
-
-    /// Takes a part of a draft from the changelog. All parts first, in any order, then [`Correlator::restored`].
-    ///
-    /// # Errors
-    /// Says why it is no part of a draft that a correlator stored.
-    pub fn restore(&mut self, stored: StoredDraft) -> Result<(), String> {
-        let (record, part) = checked::place_of(&stored)?;
-        for Piece { evidence, .. } in &stored.pieces {
-            if self.located.insert(evidence.identity(), (record.tag, part)).is_some() {
-                return Err(format!("{record} has a piece that was stored twice: {}", evidence.id));
-            }
-        }
-        self.keys.entry(record.key).or_default().drafts.entry(record.tag).or_default().restore(part, stored);
-        Ok(())
-    }
-
-    /// Ends the restoring: what was stored is the state, with its timers.
-    ///
-    /// # Errors
-    /// Names a draft whose first part is not there: nothing would tell when it closes.
-    pub fn restored(&mut self) -> Result<(), String> {
-        for (key, messages) in &mut self.keys {
-            messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
-            for (tag, draft) in &mut messages.drafts {
-                let record = RecordRef { key: key.clone(), tag: *tag };
-                if !draft.has_first_part() {
-                    return Err(format!("{record} lacks its first part"));
-                }
-                for event in draft.pieces().filter_map(event_digest) {
-                    *self.events.entry(event).or_default() += 1;
-                }
-                if draft.open {
-                    let due = Due::Look(draft.touched_at.plus(self.rules.timing.settle));
-                    draft.due = Some(due);
-                    self.due.insert((due.at(), record));
-                } else {
-                    self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record));
-                }
-            }
-            if messages.guards > 1 {
-                messages.build_index();
-            }
-        }
-        Ok(())
     }
 
     /// Takes in a piece. `wall` bounds the time from which the closing timers count: a piece from the future would
@@ -253,6 +221,7 @@ impl Correlator {
     pub fn handle_evidence(&mut self, piece: Piece, wall: Timestamp) -> Merged {
         let at = piece.seen.at.min(wall);
         let key = piece.evidence.key.clone();
+        self.wake(&key);
         if let Some(&(tag, part)) = self.located.get(&piece.evidence.identity()) {
             let record = RecordRef { key, tag };
             if self.draft(&record).join(part, piece) {
@@ -395,11 +364,16 @@ impl Correlator {
                 None => {}
             }
         }
-        while let Some((at, _)) = self.forget.first()
-            && *at <= now
-        {
+        while budget.forgotten > 0 {
+            if self.forget.first().is_none_or(|(at, _)| *at > now) {
+                if !self.wake_due(now) {
+                    break;
+                }
+                continue;
+            }
             let (_, record) = self.forget.pop_first().expect("the first was just seen");
             self.drop_draft(&record);
+            budget.forgotten -= 1;
         }
     }
 
@@ -430,11 +404,12 @@ impl Correlator {
         draft.touched_at = draft.touched_at.max(now);
         self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record.clone()));
         draft.head_changed();
-        if let Some(complete) = complete(record, draft, &self.rules, now) {
+        if let Some(complete) = revision::complete(record, draft, &self.rules, now) {
             budget.spend(&complete);
             self.effects.push_back(Effect::Publish(Box::new(complete)));
         }
         self.changed.insert(record.clone());
+        self.closed.push_back(record.key.clone());
     }
 
     /// Forgets a draft and every piece in it.
@@ -444,6 +419,16 @@ impl Correlator {
         if messages.drafts.is_empty() {
             self.keys.remove(&record.key);
         }
+        self.forget_pieces(&draft);
+        match draft.due {
+            Some(due) => self.due.remove(&(due.at(), record.clone())),
+            None => self.forget.remove(&(draft.touched_at.plus(self.rules.timing.remember), record.clone())),
+        };
+        self.changed.remove(record);
+        self.gone.extend(draft.stored_parts(record));
+    }
+
+    fn forget_pieces(&mut self, draft: &Draft) {
         for piece in draft.pieces() {
             self.located.remove(&piece.evidence.identity());
             let Some(event) = event_digest(piece) else { continue };
@@ -453,12 +438,6 @@ impl Correlator {
                 self.events.remove(&event);
             }
         }
-        match draft.due {
-            Some(due) => self.due.remove(&(due.at(), record.clone())),
-            None => self.forget.remove(&(draft.touched_at.plus(self.rules.timing.remember), record.clone())),
-        };
-        self.changed.remove(record);
-        self.gone.extend(draft.stored_parts(record));
     }
 
     /// The bytes of an original that this revision wanted cannot be had: it has not been carried, and the next revision
@@ -484,6 +463,7 @@ impl Correlator {
             self.effects.extend(delete.into_iter().map(Effect::Forget));
             self.effects.extend(write.into_iter().map(|stored| Effect::Remember(Box::new(stored))));
         }
+        self.rest();
     }
 
     /// The next completed record, before anything else that is to be done.
@@ -509,110 +489,11 @@ impl Correlator {
 
     /// How many drafts wait to be closed, and how many there are in all.
     pub fn drafts(&self) -> (usize, usize) {
-        (self.due.len(), self.due.len() + self.forget.len())
+        (self.due.len(), self.due.len() + self.forget.len() + self.resting.drafts())
     }
 }
 
 fn draft_of<'a>(keys: &'a mut HashMap<Key, Messages>, record: &RecordRef) -> &'a mut Draft {
     let messages = keys.get_mut(&record.key);
     messages.and_then(|messages| messages.drafts.get_mut(&record.tag)).expect("a record that is referred to exists")
-}
-
-/// The next revision of a draft, unless it would say what the last one said.
-fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) -> Option<Complete> {
-    let entries = entry::in_order(draft.pieces());
-    let (mut record, wanted, notice) = if entries.is_empty() {
-        (superseded(id, draft), Vec::new(), None)
-    } else {
-        let merge::Merge { record, wanted, notice } = merge::merge(id, &entries, draft.reused, &rules.topic_names);
-        (record, wanted, notice)
-    };
-    let datum = avro::encode_datum(&record);
-    let digest = Digest::of(&datum);
-    let mut published =
-        draft.published.take().unwrap_or(Published { revision: 0, digest: Digest([0; 32]), carried: Vec::new() });
-    if published.revision > 0 && published.digest == digest {
-        draft.published = Some(published);
-        return None;
-    }
-    published.revision += 1;
-    published.digest = digest;
-    record.revision = published.revision;
-    record.closed_at = now.0;
-    let wanted = carry(&mut record, wanted, &mut published, rules);
-    let non_delivery = notice.filter(|_| published.revision == 1);
-    draft.published = Some(published);
-    Some(Complete { record, wanted, non_delivery })
-}
-
-fn superseded(id: &RecordRef, draft: &Draft) -> JournalRecord {
-    let mut record = merge::empty_record(id);
-    record.superseded_by = draft.moved_to.iter().cloned().collect();
-    record.certificate.reason =
-        "All of its evidence has gone to other records, which more evidence told it from.".into();
-    (record.first_evidence_at, record.last_evidence_at) = (draft.touched_at.0, draft.touched_at.0);
-    record
-}
-
-/// Decides for each original how this revision gives it: its bytes, the earlier revision that carried it, or, where it
-/// does not fit the topic, the place where it arrived; and cuts a record that does not fit without any. Returns those
-/// whose bytes are wanted.
-fn carry(
-    record: &mut JournalRecord,
-    wanted: Vec<WantedOriginal>,
-    published: &mut Published,
-    rules: &Rules,
-) -> Vec<WantedOriginal> {
-    let before = published.carried.clone();
-    let carried: HashMap<Digest, &Carried> = before.iter().map(|carried| (carried.sha256, carried)).collect();
-    let again = rules.archive_format == ArchiveFormat::Report;
-    let mut by_reference = record.flags.contains(&Flag::OriginalByReference);
-    let mut waiting = Vec::new();
-    for original in wanted {
-        let earlier = carried.get(&original.sha256).filter(|carried| !again || carried.reference.is_some());
-        let reference = match earlier {
-            Some(Carried { reference: Some(reference), .. }) => reference.clone(),
-            Some(Carried { revision, .. }) => format!("revision:{revision}"),
-            None => rules.topic_names.reference(original.position),
-        };
-        record.originals[original.index].reference = Some(reference);
-        by_reference |= earlier.is_some_and(|carried| carried.reference.is_some());
-        if earlier.is_none() {
-            waiting.push(original);
-        }
-    }
-    let fitting = take_fitting(record, &waiting, rules);
-    by_reference |= fitting.len() < waiting.len();
-    if !by_reference {
-        record.flags.retain(|flag| *flag != Flag::OriginalByReference);
-    }
-    for original in waiting.iter().filter(|original| !carried.contains_key(&original.sha256)) {
-        let reference = record.originals.get(original.index).and_then(|recorded| recorded.reference.clone());
-        published.carried.push(Carried { sha256: original.sha256, revision: published.revision, reference });
-    }
-    fitting
-}
-
-/// Those whose bytes fit beside the record, which is flagged, cut and referring as if none did.
-fn take_fitting(record: &mut JournalRecord, waiting: &[WantedOriginal], rules: &Rules) -> Vec<WantedOriginal> {
-    if let Err(place) = record.flags.binary_search(&Flag::OriginalByReference) {
-        record.flags.insert(place, Flag::OriginalByReference);
-    }
-    let format = rules.archive_format;
-    let mut room = usize::MAX;
-    if let Some(bytes_max) = rules.value_bytes_max.archive {
-        room = bytes_max.saturating_sub(size::fit_record(record, bytes_max, format));
-    }
-    let mut fitting = Vec::new();
-    for original in waiting {
-        let Some(recorded) = record.originals.get_mut(original.index) else { continue };
-        let content_bytes = usize::try_from(original.size).unwrap_or(usize::MAX);
-        let bytes = size::original_bytes_at_most(content_bytes, original.as_it_is, format);
-        if let Some(left) = room.checked_sub(bytes) {
-            room = left;
-            recorded.reference = None;
-            fitting.push(original.clone());
-        }
-    }
-    fitting
 }

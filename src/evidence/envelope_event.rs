@@ -322,7 +322,7 @@ struct Carried<'a> {
 
 impl Carried<'_> {
     fn examine(&self) -> Original {
-        examine_read(self.bytes, &self.head, Place::content(), false)
+        examine_read(self.bytes, Digest::of(self.bytes), &self.head, Place::content(), false)
     }
 }
 

@@ -330,9 +330,11 @@ impl fmt::Display for Flag {
 
 /// Flags as strings: Avro's enum symbols know no hyphen, and a new flag then needs no new schema version.
 pub(crate) mod flag_names {
+    use std::fmt;
+
     use serde::{
-        Deserialize as _, Deserializer, Serializer,
-        de::{IntoDeserializer as _, value},
+        Deserialize, Deserializer, Serializer,
+        de::{Error, IntoDeserializer as _, Visitor, value},
     };
 
     use super::Flag;
@@ -342,10 +344,29 @@ pub(crate) mod flag_names {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Flag>, D::Error> {
-        let flag = |name: &String| Flag::deserialize(name.as_str().into_deserializer());
-        let flags: Result<Vec<Flag>, value::Error> =
-            Vec::<String>::deserialize(deserializer)?.iter().map(flag).collect();
-        flags.map_err(serde::de::Error::custom)
+        Ok(Vec::<Named>::deserialize(deserializer)?.into_iter().map(|named| named.0).collect())
+    }
+
+    struct Named(Flag);
+
+    impl<'de> Deserialize<'de> for Named {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Named, D::Error> {
+            deserializer.deserialize_str(Name).map(Named)
+        }
+    }
+
+    struct Name;
+
+    impl Visitor<'_> for Name {
+        type Value = Flag;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the name of a flag")
+        }
+
+        fn visit_str<E: Error>(self, name: &str) -> Result<Flag, E> {
+            Flag::deserialize(name.into_deserializer()).map_err(|error: value::Error| E::custom(error))
+        }
     }
 }
 

@@ -65,9 +65,11 @@ const BOUNCE_HEADERS: &[&str] = &["X-MS-Exchange-Message-Is-Ndr", "X-Failed-Reci
 fn is_from_mail_system(head: &Head) -> bool {
     let from = head.get("From").unwrap_or_default();
     let local_part = |name: &str| {
-        address::parse_list(&text_of(&from[..from.len().min(limits::HEADER_TEXT_BYTES_MAX)]))
-            .iter()
-            .any(|mailbox| mailbox.address.text.split('@').next().is_some_and(|local| local.eq_ignore_ascii_case(name)))
+        let stands_there = from.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()));
+        stands_there
+            && address::parse_list(&text_of(&from[..from.len().min(limits::HEADER_TEXT_BYTES_MAX)])).iter().any(
+                |mailbox| mailbox.address.text.split('@').next().is_some_and(|local| local.eq_ignore_ascii_case(name)),
+            )
     };
     let is_bounce_like = || {
         let subject = head.decoded("Subject").unwrap_or_default().to_lowercase();

@@ -6,13 +6,13 @@ use crate::mail::{Digest, Guard, address, decode::text_of, headers::Head};
 /// Looks at an original's bytes. `place` says where they lie in the arrival, `decrypted` that they are the clear-text
 /// copy beside an encrypted original. A function of the bytes: one original is the same however it came.
 pub fn examine(bytes: &[u8], place: Place, decrypted: bool) -> Original {
-    examine_read(bytes, &Head::read(bytes), place, decrypted)
+    examine_read(bytes, Digest::of(bytes), &Head::read(bytes), place, decrypted)
 }
 
-/// As [`examine`], its header block already read.
-pub(super) fn examine_read(bytes: &[u8], head: &Head, place: Place, decrypted: bool) -> Original {
+/// As [`examine`], its digest known and its header block already read.
+pub(super) fn examine_read(bytes: &[u8], sha256: Digest, head: &Head, place: Place, decrypted: bool) -> Original {
     Original {
-        sha256: Digest::of(bytes),
+        sha256,
         size: size_of(bytes),
         place,
         decrypted,

@@ -83,7 +83,7 @@ fn read_notice(id: Digest, mail: &Mail, form: Form) -> Evidence {
     evidence
 }
 
-/// A mail that is its own original.
+/// A mail that is its own original; `id` is the digest of both.
 fn whole_mail(id: Digest, mail: &Mail, kind: Kind, form: Form) -> Evidence {
     let bytes = mail.all();
     let mut evidence = Evidence::of_mail(id, kind, form);
@@ -98,7 +98,7 @@ fn whole_mail(id: Digest, mail: &Mail, kind: Kind, form: Form) -> Evidence {
     evidence.sender = header_sender(&mail.head);
     evidence.recipients = header_recipients(&mail.head);
     let place = Place::span(PlaceKind::Cut, mail.span.clone());
-    evidence.originals = vec![original::examine_read(bytes, &mail.head, place, false)];
+    evidence.originals = vec![original::examine_read(bytes, id, &mail.head, place, false)];
     let flags = [
         (Flag::Encrypted, protection::is_encrypted(bytes, &mail.head)),
         (Flag::Tnef, protection::is_tnef(&mail.head)),

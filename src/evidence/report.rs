@@ -190,7 +190,7 @@ impl<'a> Attached<'a> {
         if self.opaque {
             return original::examine_opaque(&self.bytes, self.place.clone());
         }
-        original::examine_read(&self.bytes, head, self.place.clone(), self.decrypted)
+        original::examine_read(&self.bytes, Digest::of(&self.bytes), head, self.place.clone(), self.decrypted)
     }
 }
 

@@ -119,6 +119,7 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
             topic_names,
             value_bytes_max: ValueBytesMax::default(),
             archive_format: options.archive_format,
+            awake_drafts_max: limits::AWAKE_DRAFTS_MAX,
         },
         partitions: 1,
         encoding: Encoding::Json,

@@ -1,7 +1,7 @@
 //! Arrivals read again from where they lie.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -14,14 +14,17 @@ use rdkafka::{
 
 use super::{
     client::{self, Notes, Role, Sizes},
-    next_step::{Cause, NextStep, Trouble},
+    next_step::{self, Cause, NextStep, Trouble},
     stop::Stop,
 };
 use crate::{
-    arrival::{Input, Position},
+    arrival::Position,
     limits,
     settings::{KafkaSettings, TopicSettings},
-    turn::Bodies,
+    turn::{
+        Bodies,
+        instance::{INPUTS, Positions},
+    },
 };
 
 /// Reads single arrivals, and knows how far logs reach with open transactions counted in.
@@ -149,7 +152,13 @@ pub fn log_offsets(
     if list.count() == 0 {
         return Ok(Offsets::new());
     }
-    let answer = consumer.offsets_for_times(list, wait).map_err(trouble)?;
+    let trouble = |error: KafkaError| {
+        if next_step::is_of_a_moved_leader(&error) {
+            learn_leaders(consumer, &list, wait);
+        }
+        trouble(error)
+    };
+    let answer = consumer.offsets_for_times(list.clone(), wait).map_err(trouble)?;
     let mut offsets = Offsets::new();
     for element in answer.elements() {
         element.error().map_err(trouble)?;
@@ -161,9 +170,21 @@ pub fn log_offsets(
     Ok(offsets)
 }
 
+/// Asks who leads these partitions now, for the next question. Who cannot be asked is asked again then.
+fn learn_leaders(consumer: &BaseConsumer<Notes>, partitions: &TopicPartitionList, wait: Duration) {
+    let topics: BTreeSet<String> = partitions.elements().iter().map(|element| element.topic().to_owned()).collect();
+    for topic in topics {
+        let _ = consumer.fetch_metadata(Some(&topic), wait);
+    }
+}
+
 /// The input topics' partitions of these numbers.
 pub fn inputs<'a>(topics: &'a TopicSettings, numbers: &'a [i32]) -> impl Iterator<Item = (String, i32)> + 'a {
     numbers.iter().flat_map(move |number| INPUTS.map(|input| (topics.name(input).to_owned(), *number)))
 }
 
-pub const INPUTS: [Input; 3] = [Input::Reports, Input::Envelopes, Input::Strays];
+/// The same offsets, of inputs by what they are rather than by name.
+pub fn positions(topics: &TopicSettings, offsets: Offsets) -> Positions {
+    let known = |((topic, partition), offset): ((String, i32), i64)| Some(((topics.input(&topic)?, partition), offset));
+    offsets.into_iter().filter_map(known).collect()
+}

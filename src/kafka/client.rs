@@ -128,6 +128,7 @@ fn producer(config: &mut ClientConfig, kafka: &KafkaSettings, sizes: Sizes) {
     config
         .set("transactional.id", transactional_id(&kafka.group, &kafka.instance))
         .set("transaction.timeout.ms", limits::TRANSACTION_TIMEOUT.as_millis().to_string())
+        .set("socket.timeout.ms", limits::PRODUCER_ANSWER_MAX.as_millis().to_string())
         .set("enable.idempotence", "true")
         .set("partitioner", "murmur2_random")
         .set("compression.type", "lz4")

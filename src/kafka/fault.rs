@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::next_step::{Cause, NextStep, Trouble};
+use crate::limits;
 
 pub const VARIABLE: &str = "MAILJOURNAL_TEST_FAULT";
 
@@ -32,6 +33,8 @@ enum Action {
     Doubt,
     /// End the process on the spot.
     Kill,
+    /// Not come back in any time that is waited for, as a call into the Kafka client that hangs.
+    Hang,
 }
 
 struct Fault {
@@ -66,6 +69,10 @@ impl Faults {
             Some(Action::Abort) => Err(Trouble::abort(why())),
             Some(Action::Doubt) => Err(Trouble::new(NextStep::StartAnew, Cause::Other, why())),
             Some(Action::Kill) => std::process::abort(),
+            Some(Action::Hang) => {
+                std::thread::sleep(3 * limits::TURN_WRITE_MAX);
+                Err(Trouble::abort(why()))
+            }
         }
     }
 }
@@ -84,6 +91,7 @@ fn fault(text: &str) -> Option<Fault> {
         "abort" => Action::Abort,
         "doubt" => Action::Doubt,
         "kill" => Action::Kill,
+        "hang" => Action::Hang,
         _ => return None,
     };
     let phase = match phase {

@@ -27,7 +27,7 @@ use std::{
 
 use endurance::Endurance;
 use fault::Faults;
-use next_step::{NextStep, Trouble};
+use next_step::{Cause, NextStep, Trouble};
 use stop::Stop;
 use worker::{Worker, wall};
 
@@ -56,6 +56,9 @@ pub fn run(settings: &Settings, health: &Health, faults: &Arc<Faults>, stop: &St
             NextStep::Stop => return Err(trouble.why),
             _ => endurance.setback(&trouble).map_err(|trouble| trouble.why)?,
         };
+        if trouble.cause == Cause::InstanceTaken {
+            slot::wait_until_free(&settings.kafka, stop)?;
+        }
         tracing::warn!(%trouble, "starting anew with the same ids");
         telemetry::recovery("start-anew");
         pause(wait, stop);

@@ -22,7 +22,8 @@ pub enum Cause {
     BrokerAway,
     /// Another producer has our transactional id.
     Fenced,
-    /// Another consumer has our group instance id.
+    /// Another member of the group has our group instance id. It may be this instance's own: one whose wish to join was
+    /// granted in an answer that was lost.
     InstanceTaken,
     TooLarge,
     Other,
@@ -99,6 +100,7 @@ impl Signs {
     /// The order matters: a fatal error may also claim to require an abort.
     fn next_step(&self) -> NextStep {
         match self.code {
+            Some(_) if self.is_of_an_old_membership() => NextStep::Abort,
             Some(code) if needs_a_person(code) => NextStep::Stop,
             _ if self.fatal => NextStep::StartAnew,
             _ if self.requires_abort => NextStep::Abort,
@@ -110,10 +112,17 @@ impl Signs {
         }
     }
 
+    /// A turn's positions are sent as the member that this instance was when the turn was built. Where it has lost its
+    /// place meanwhile and joined anew, the broker finds its own name taken: by itself. If another process has it, the
+    /// group says so to the member, in a fatal error.
+    fn is_of_an_old_membership(&self) -> bool {
+        self.code == Some(Code::FencedInstanceId) && self.requires_abort && !self.fatal
+    }
+
     fn cause(&self) -> Cause {
         match self.code {
             Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => Cause::Fenced,
-            Some(Code::FencedInstanceId) => Cause::InstanceTaken,
+            Some(Code::FencedInstanceId) if !self.is_of_an_old_membership() => Cause::InstanceTaken,
             Some(Code::MessageSizeTooLarge) => Cause::TooLarge,
             Some(code) if is_away(code) => Cause::BrokerAway,
             _ => Cause::Other,
@@ -137,12 +146,24 @@ impl Signs {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 "; `mailjournal topics create` makes what is missing"
             }
-            Some(Code::FencedInstanceId) => {
-                "; another process runs with the same kafka.instance: give each its own, this one stops"
-            }
             _ => "",
         }
     }
+}
+
+/// Whether a question went to a broker that no longer leads what was asked about. A client that only asks learns of the
+/// new leader when its metadata is due, up to half a minute later.
+pub fn is_of_a_moved_leader(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::BrokerTransportFailure
+        )
+    )
 }
 
 fn needs_a_person(code: Code) -> bool {
@@ -160,7 +181,6 @@ fn needs_a_person(code: Code) -> bool {
             | Code::InvalidTransactionTimeout
             | Code::InvalidSessionTimeout
             | Code::InconsistentGroupProtocol
-            | Code::FencedInstanceId
     )
 }
 
@@ -169,6 +189,7 @@ fn is_away(code: Code) -> bool {
         code,
         Code::AllBrokersDown
             | Code::BrokerTransportFailure
+            | Code::DestroyBroker
             | Code::BrokerNotAvailable
             | Code::Resolve
             | Code::OperationTimedOut
@@ -181,6 +202,8 @@ fn is_away(code: Code) -> bool {
             | Code::NotCoordinator
             | Code::LeaderNotAvailable
             | Code::NotLeaderForPartition
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
             | Code::NetworkException
             | Code::UnstableOffsetCommit
             | Code::NotEnoughReplicas
@@ -207,7 +230,23 @@ mod tests {
     #[test]
     fn what_only_a_person_can_mend_stops_whatever_else_is_claimed() {
         check(Code::TopicAuthorizationFailed, false, true, true, (NextStep::Stop, Cause::Other));
-        check(Code::FencedInstanceId, true, false, false, (NextStep::Stop, Cause::InstanceTaken));
+    }
+
+    #[test]
+    fn an_instance_that_has_joined_anew_is_not_put_out_by_its_own_former_membership() {
+        check(Code::FencedInstanceId, false, true, false, (NextStep::Abort, Cause::Other));
+    }
+
+    #[test]
+    fn a_member_whose_name_is_taken_looks_who_has_it_before_it_gives_up() {
+        check(Code::FencedInstanceId, true, false, false, (NextStep::StartAnew, Cause::InstanceTaken));
+    }
+
+    #[test]
+    fn a_leader_that_has_moved_is_asked_again() {
+        for code in [Code::NotLeaderForPartition, Code::FencedLeaderEpoch, Code::UnknownLeaderEpoch] {
+            check(code, false, false, false, (NextStep::Retry, Cause::BrokerAway));
+        }
     }
 
     #[test]

@@ -16,7 +16,6 @@ use rdkafka::{
 };
 
 use super::{
-    bodies::INPUTS,
     client::{self, Notes, Role},
     intake,
     next_step::{NextStep, Trouble},
@@ -27,6 +26,7 @@ use crate::{
     arrival::{Arrival, Input},
     limits,
     settings::{Settings, Topic},
+    turn::instance::INPUTS,
 };
 
 /// One arrival for an input topic, as a producer writes it.

@@ -48,7 +48,8 @@ fn taken(kafka: &KafkaSettings, place: &str) -> String {
     )
 }
 
-fn wait_until_free(kafka: &KafkaSettings, stop: &Stop) -> Result<(), String> {
+/// A member of this name that is gone is missed within its session; one that stays has another process.
+pub fn wait_until_free(kafka: &KafkaSettings, stop: &Stop) -> Result<(), String> {
     let asker: BaseConsumer<Notes> =
         client::create(&client::config(kafka, Role::Lookup, Sizes::UNKNOWN)).map_err(|trouble| trouble.why)?;
     let deadline = Instant::now() + limits::SLOT_WAIT_MAX;

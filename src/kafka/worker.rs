@@ -1,12 +1,12 @@
-//! The loop: gather arrivals, have the turn room work on them, hand what comes back to the [`Writer`], which writes it
-//! in one transaction while the next turn is gathered and built. One thread owns all but the writing.
+//! The loop: ask the [`Instance`] what to do next, do it, and hand back what came of it. A turn is handed over to the
+//! [`Writer`], which writes it in one transaction while the next is gathered and built. One thread owns all but the
+//! writing.
 //!
 //! A rebalance drops tasks; the turn that is still being written ends by itself before they are restored. If its
 //! generation is over, its positions are refused, and so is all of it; the same goes for what a member writes that left
 //! without knowing it.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -18,17 +18,17 @@ use rdkafka::{
 };
 
 use super::{
-    bodies::{self, INPUTS, Lookup, Offsets},
+    bodies::{self, Lookup},
     client::{self, Notes, Rebalance, Role, Sizes},
     endurance::Endurance,
     fault::{Faults, Phase},
     intake,
     next_step::{Cause, NextStep, Trouble},
-    restore::Interrupted,
+    restore::ChangelogReader,
     stop::Stop,
     topics::Layout,
-    transactions::Parcel,
-    writer::Writer,
+    transactions,
+    writer::{Outcome, Writer},
 };
 use crate::{
     arrival::{Arrival, Input, Timestamp},
@@ -36,7 +36,10 @@ use crate::{
     limits,
     settings::Settings,
     telemetry::{self, Health},
-    turn::{Counts, Encoding, Outgoing, Output, Progress, Tasks, TurnOutput, TurnRules},
+    turn::{
+        Counts, Encoding, Outgoing, TurnRules,
+        instance::{Gathered, INPUTS, Instance, Parcel, Positions, Step},
+    },
 };
 
 /// Time passes for drafts that are to be forgotten too: an idle instance turns this often.
@@ -45,13 +48,12 @@ const IDLE_TURN: Duration = Duration::from_secs(1);
 pub struct Worker<'a> {
     pub(super) settings: &'a Settings,
     pub(super) sizes: Sizes,
-    pub(super) stop: Stop,
+    stop: Stop,
     pub(super) member: BaseConsumer<Notes>,
     pub(super) lookup: Lookup,
-    pub(super) tasks: Tasks,
-    /// An assignment that is not restored yet.
-    pub(super) pending: Option<Vec<i32>>,
-    pub(super) entries_restored: u64,
+    pub(super) instance: Instance,
+    /// While the changelog is read.
+    pub(super) changelog: Option<ChangelogReader>,
     partitions: i32,
     writer: Writer,
     /// The turn that is being written.
@@ -59,31 +61,18 @@ pub struct Worker<'a> {
     health: &'a Health,
     endurance: &'a mut Endurance,
     pub(super) faults: &'a Arc<Faults>,
-    /// The partition numbers that are being worked on.
-    numbers: Vec<i32>,
-    /// What was last committed of their inputs, or is about to be.
-    positions: Offsets,
+    taken_up: Instant,
+    /// A recovery waits until then.
+    resume_at: Instant,
     gathering_since: Instant,
     turned_at: Instant,
-    more_due: bool,
 }
 
 /// What is to be said of a turn once it is written.
 struct Writing {
     counts: Counts,
-    began: Instant,
-    handed_over: Instant,
-    /// Strays are on their way: until they are written, nothing tells that their topic is read to its end.
-    moves: bool,
-}
-
-/// What was read for one turn.
-#[derive(Default)]
-struct Gathered {
-    arrivals: Vec<Arrival>,
-    bytes: usize,
-    /// Where to resume, of each partition that something came from.
-    next: BTreeMap<(Input, i32), i64>,
+    /// Up to when it was handed over.
+    building: Duration,
 }
 
 enum Polled {
@@ -108,37 +97,37 @@ impl<'a> Worker<'a> {
         let member: BaseConsumer<Notes> = client::create(&client::config(kafka, Role::Member, sizes))?;
         let topics = INPUTS.map(|input| settings.topics.name(input));
         member.subscribe(&topics).map_err(|error| Trouble::of("join the group", &error).given_up())?;
+        let now = Instant::now();
         Ok(Worker {
             settings,
             sizes,
             stop,
             member,
             lookup,
-            tasks: Tasks::new(turn_rules(settings, layout)),
-            pending: None,
-            entries_restored: 0,
+            instance: Instance::new(turn_rules(settings, layout)),
+            changelog: None,
             partitions: layout.partitions,
             writer,
             writing: None,
             health,
             endurance,
             faults,
-            numbers: Vec::new(),
-            positions: Offsets::new(),
-            gathering_since: Instant::now(),
-            turned_at: Instant::now(),
-            more_due: false,
+            taken_up: now,
+            resume_at: now,
+            gathering_since: now,
+            turned_at: now,
         })
     }
 
     /// Works until a stop is wanted, or new clients are.
     pub fn run(mut self) -> Result<(), Trouble> {
         while !self.stop.requested() {
-            self.beat();
+            self.health.beat(wall().0);
             match self.step() {
                 Ok(()) => {}
-                Err(trouble) if trouble.next == NextStep::Abort => self.recover(&trouble)?,
-                Err(trouble) => return Err(trouble.given_up()),
+                Err(trouble) if trouble.next == NextStep::Retry => self.waits(trouble)?,
+                Err(trouble) if trouble.next == NextStep::Abort => self.set_back(&trouble)?,
+                Err(trouble) => return Err(trouble),
             }
         }
         self.health.set_ready(false);
@@ -149,66 +138,80 @@ impl<'a> Worker<'a> {
         if let Some(outcome) = self.writing.is_some().then(|| self.writer.outcome()).flatten() {
             self.written(outcome)?;
         }
-        if self.pending.is_some() {
-            self.finish_writing()?;
+        let step = self.instance.poll_step();
+        if step != Step::ReadChangelog {
+            self.changelog = None;
         }
-        if let Some(numbers) = self.pending.take() {
-            return match self.take_up(&numbers) {
-                // A rebalance has dropped the tasks half restored.
-                Ok(()) | Err(Interrupted::Stopped | Interrupted::Rebalanced) => Ok(()),
-                Err(Interrupted::Failed(trouble)) => Err(trouble),
-            };
+        match step {
+            // What was gathered is gone if it is not written: nothing is simply tried again.
+            Step::Turn => return self.turn().map_err(Trouble::given_up),
+            Step::StandBy => return self.poll_member_only(self.settings.turn.length),
+            Step::FinishWriting => self.finish_writing()?,
+            Step::Abort => self.abort()?,
+            Step::EndOrphans => self.end_orphans(),
+            Step::LearnCommitted => self.learn_committed()?,
+            Step::LearnChangelogBounds => self.learn_changelog_bounds()?,
+            Step::LearnChangelogStable => self.learn_changelog_stable()?,
+            Step::LearnInputBounds => self.learn_input_bounds()?,
+            Step::ReadChangelog => self.read_changelog()?,
+            Step::Claim => self.claim()?,
+            Step::Consume => self.consume()?,
         }
-        let gathered = self.gather()?;
-        if self.pending.is_some() {
-            return Ok(());
-        }
-        self.turn(gathered)
+        self.endurance.answered();
+        // The group is served between the steps of a restore, so that it does not wait for this instance.
+        self.poll_member_only(Duration::ZERO)
     }
 
-    /// From an assignment to consuming.
-    fn take_up(&mut self, numbers: &[i32]) -> Result<(), Interrupted> {
-        let began = Instant::now();
-        self.numbers = numbers.to_vec();
-        telemetry::assigned(numbers.len());
-        if numbers.is_empty() {
-            tracing::info!("standing by: every partition is worked on by another instance");
-            self.health.set_ready(true);
-            return Ok(());
-        }
-        let positions = self.restore(numbers)?;
-        self.claim(&positions)?;
-        let mut list = TopicPartitionList::new();
-        for ((topic, partition), offset) in &positions {
-            let added = list.add_partition_offset(topic, *partition, Offset::Offset(*offset));
-            added.map_err(|error| Trouble::of("begin to read", &error).given_up())?;
-        }
-        self.member.assign(&list).map_err(|error| Trouble::of("begin to read", &error).given_up())?;
-        self.positions = positions;
-        telemetry::restored(self.entries_restored, began.elapsed());
-        self.endurance.answered();
-        self.health.set_ready(true);
-        tracing::info!(partitions = numbers.len(), seconds = began.elapsed().as_secs_f64(), "consuming");
+    fn claim(&mut self) -> Result<(), Trouble> {
+        self.writer.begin(self.parcel(Vec::new(), self.instance.positions(), Arc::default())?);
+        self.writer.await_outcome().result?;
+        self.instance.handle_claimed();
         Ok(())
     }
 
-    /// Commits the positions as they are, with this instance's name: who takes over after a crash then knows whose
-    /// transaction to end. It proves too that this instance may write.
-    fn claim(&mut self, positions: &Offsets) -> Result<(), Trouble> {
-        let parcel = self.parcel(Vec::new(), positions, Arc::default())?;
-        self.writer.begin(parcel);
-        self.writer.await_outcome()
+    fn consume(&mut self) -> Result<(), Trouble> {
+        let trouble = |error: KafkaError| Trouble::of("begin to read", &error).given_up();
+        let mut list = TopicPartitionList::new();
+        for ((input, partition), offset) in self.instance.positions() {
+            let topic = self.settings.topics.name(*input);
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(trouble)?;
+        }
+        self.member.assign(&list).map_err(trouble)?;
+        self.instance.handle_consuming();
+        telemetry::restored(self.instance.entries_restored(), self.taken_up.elapsed());
+        self.health.set_ready(true);
+        let partitions = self.instance.numbers().len();
+        tracing::info!(partitions, seconds = self.taken_up.elapsed().as_secs_f64(), "consuming");
+        Ok(())
     }
 
-    fn parcel(&self, outgoing: Vec<Outgoing>, next: &Offsets, faults: Arc<Faults>) -> Result<Parcel, Trouble> {
-        let positions = named_positions(next, &self.settings.kafka.instance)?;
+    fn parcel(
+        &self,
+        outgoing: Vec<Outgoing>,
+        positions: &Positions,
+        faults: Arc<Faults>,
+    ) -> Result<transactions::Parcel, Trouble> {
+        let positions = self.named_positions(positions)?;
         let group = self.member.group_metadata();
         let group = group.ok_or_else(|| Trouble::abort("this instance is in no group just now"))?;
-        Ok(Parcel { outgoing, positions, group, faults })
+        Ok(transactions::Parcel { outgoing, positions, group, faults })
     }
 
-    fn gather(&mut self) -> Result<Gathered, Trouble> {
-        let length = if self.more_due { Duration::ZERO } else { self.settings.turn.length };
+    /// Positions to commit, each with the name of the instance that commits it.
+    fn named_positions(&self, positions: &Positions) -> Result<TopicPartitionList, Trouble> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for ((input, partition), offset) in positions {
+            let mut element = list.add_partition(self.settings.topics.name(*input), *partition);
+            let set = element.set_offset(Offset::Offset(*offset));
+            set.map_err(|error| Trouble::of("add the positions to a turn", &error).given_up())?;
+            element.set_metadata(&self.settings.kafka.instance);
+        }
+        Ok(list)
+    }
+
+    /// None: a rebalance came in between, and what was read is not this instance's any more.
+    fn gather(&mut self) -> Result<Option<Gathered>, Trouble> {
+        let length = if self.instance.more_due() { Duration::ZERO } else { self.settings.turn.length };
         // Turns begin this often, so the time that the last one took counts; a quarter is left to gather in any case.
         let now = Instant::now();
         let end = (self.gathering_since + length).max(now + length / 4);
@@ -218,17 +221,17 @@ impl<'a> Worker<'a> {
             let left = end.saturating_duration_since(Instant::now());
             match self.poll(left) {
                 Polled::Arrival(arrival) => gathered.take(arrival),
-                Polled::Failed(error) => self.poll_failed(&error)?,
+                Polled::Failed(error) => poll_failed(&error)?,
                 Polled::Nothing => {}
             }
             if self.take_rebalances()? {
-                return Ok(Gathered::default());
+                return Ok(None);
             }
             let full =
                 gathered.bytes >= self.settings.turn.bytes_max || gathered.arrivals.len() >= limits::TURN_ARRIVALS_MAX;
             if full || left.is_zero() || self.stop.requested() {
                 telemetry::read(gathered.bytes);
-                return Ok(gathered);
+                return Ok(Some(gathered));
             }
         }
     }
@@ -244,39 +247,41 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn poll_failed(&mut self, error: &KafkaError) -> Result<(), Trouble> {
-        if matches!(error, KafkaError::PartitionEOF(_)) {
-            return Ok(());
-        }
-        let trouble = Trouble::of("read", error);
-        match trouble.next {
-            // librdkafka goes on by itself; whether brokers answer, the next question tells.
-            NextStep::Retry => Ok(()),
-            _ => Err(trouble),
-        }
-    }
-
     /// Serves the group while nothing is assigned to be read.
-    ///
-    /// Returns whether there was a rebalance.
-    pub(super) fn poll_member_only(&mut self, wait: Duration) -> Result<bool, Trouble> {
+    fn poll_member_only(&mut self, wait: Duration) -> Result<(), Trouble> {
         if let Polled::Failed(error) = self.poll(wait) {
-            self.poll_failed(&error)?;
+            poll_failed(&error)?;
         }
-        self.take_rebalances()
+        self.take_rebalances().map(drop)
     }
 
-    /// Drops the tasks that a rebalance took, and notes those that it gave. Returns whether there was one.
+    /// Tells the instance what the group said; returns whether it said something.
     fn take_rebalances(&mut self) -> Result<bool, Trouble> {
         let rebalances = self.member.context().take_rebalances();
         for rebalance in &rebalances {
-            self.drop_tasks();
-            self.pending = match rebalance {
-                Rebalance::Revoked => None,
-                Rebalance::Assigned(partitions) => Some(self.numbers_of(partitions)?),
-            };
+            self.forget_readiness();
+            match rebalance {
+                Rebalance::Revoked => self.instance.handle_revoked(),
+                Rebalance::Assigned(partitions) => {
+                    let numbers = self.numbers_of(partitions)?;
+                    telemetry::assigned(numbers.len());
+                    if numbers.is_empty() {
+                        tracing::info!("standing by: every partition is worked on by another instance");
+                        self.health.set_ready(true);
+                    }
+                    self.taken_up = Instant::now();
+                    self.instance.handle_assigned(numbers);
+                }
+            }
         }
         Ok(!rebalances.is_empty())
+    }
+
+    fn forget_readiness(&self) {
+        for (topic, partition) in bodies::inputs(&self.settings.topics, self.instance.numbers()) {
+            telemetry::lag(&topic, partition, 0);
+        }
+        self.health.set_ready(false);
     }
 
     /// The partition numbers of an assignment, the same of each input topic.
@@ -299,64 +304,35 @@ impl<'a> Worker<'a> {
         Ok(reports)
     }
 
-    fn drop_tasks(&mut self) {
-        for number in std::mem::take(&mut self.numbers) {
-            self.tasks.revoke(number);
-            for (topic, partition) in bodies::inputs(&self.settings.topics, &[number]) {
-                telemetry::lag(&topic, partition, 0);
-            }
-        }
-        self.more_due = false;
-        self.health.set_ready(false);
-    }
-
-    fn turn(&mut self, gathered: Gathered) -> Result<(), Trouble> {
-        let idle = gathered.arrivals.is_empty() && !self.more_due;
-        let due = self.tasks.poll_deadline().is_some_and(|due| due <= wall());
-        if idle && !due && self.turned_at.elapsed() < IDLE_TURN {
+    fn turn(&mut self) -> Result<(), Trouble> {
+        let Some(gathered) = self.gather()? else { return Ok(()) };
+        let idle = gathered.arrivals.is_empty() && !self.instance.is_due(wall());
+        if idle && self.turned_at.elapsed() < IDLE_TURN {
             return Ok(());
         }
         let began = Instant::now();
         self.turned_at = began;
         self.faults.pass_if(!gathered.arrivals.is_empty(), Phase::Gathered)?;
-        let progress = self.progress()?;
-        let output = self.tasks.turn(gathered.arrivals, &progress, wall(), &mut self.lookup);
+        let lags = self.lags()?;
+        let parcel = self.instance.turn(gathered, &lags, wall(), &mut self.lookup);
         if let Some(trouble) = self.lookup.take_trouble() {
             return Err(Trouble { next: NextStep::Abort, ..trouble });
         }
-        telemetry::drafts(self.tasks.drafts());
-        self.more_due = output.more_due;
-        if output.outgoing.is_empty() && gathered.next.is_empty() {
-            return Ok(());
-        }
+        telemetry::drafts(self.instance.drafts());
+        let Some(parcel) = parcel else { return Ok(()) };
         self.faults.pass(Phase::Built)?;
-        self.hand_over(output, &gathered.next, began)
+        self.hand_over(parcel, began)
     }
 
     /// Hands a turn over to be written, once the last one is.
-    fn hand_over(
-        &mut self,
-        output: TurnOutput,
-        next: &BTreeMap<(Input, i32), i64>,
-        began: Instant,
-    ) -> Result<(), Trouble> {
+    fn hand_over(&mut self, parcel: Parcel, began: Instant) -> Result<(), Trouble> {
         let built = began.elapsed();
         self.finish_writing()?;
         tracing::debug!(?built, waited = ?(began.elapsed() - built), "built");
-        let name = |input: Input| self.settings.topics.name(input).to_owned();
-        let mut next: Offsets =
-            next.iter().map(|((input, partition), offset)| ((name(*input), *partition), *offset)).collect();
-        self.positions.extend(next.clone());
-        // The broker checks a turn's generation by its positions: one without arrivals repeats one, so that a member
-        // which has been left behind without knowing it publishes nothing either.
-        if next.is_empty() {
-            next.extend(self.positions.first_key_value().map(|(at, offset)| (at.clone(), *offset)));
-        }
-        let TurnOutput { outgoing, counts, .. } = output;
-        let moves = outgoing.iter().any(|value| value.output == Output::Strays);
-        let parcel = self.parcel(outgoing, &next, self.faults.clone())?;
-        self.writer.begin(parcel);
-        self.writing = Some(Writing { counts, began, handed_over: Instant::now(), moves });
+        let (moves, counts) = (parcel.moves(), parcel.counts);
+        self.writer.begin(self.parcel(parcel.outgoing, &parcel.positions, self.faults.clone())?);
+        self.writing = Some(Writing { counts, building: began.elapsed() });
+        self.instance.handle_begun(moves);
         Ok(())
     }
 
@@ -368,81 +344,71 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn written(&mut self, outcome: Result<(), Trouble>) -> Result<(), Trouble> {
+    fn written(&mut self, outcome: Outcome) -> Result<(), Trouble> {
         let turn = self.writing.take().expect("an outcome is of a turn that was handed over");
-        outcome?;
+        let writing = outcome.took;
+        outcome.result?;
+        self.instance.handle_written();
         self.endurance.turned();
-        let (whole, writing) = (turn.began.elapsed(), turn.handed_over.elapsed());
+        let whole = turn.building + writing;
         telemetry::turn(&turn.counts, whole, writing);
         tracing::debug!(arrivals = turn.counts.arrivals, records = turn.counts.records, ?whole, ?writing, "turn");
         Ok(())
     }
 
-    /// How far each input partition has been read. Where no broker tells, nothing counts as read to its end.
-    fn progress(&mut self) -> Result<Vec<Progress>, Trouble> {
-        if self.numbers.is_empty() {
-            return Ok(Vec::new());
-        }
-        let moves = self.writing.as_ref().is_some_and(|turn| turn.moves);
-        let inputs = bodies::inputs(&self.settings.topics, &self.numbers);
+    /// How much is left to read of each input partition. Where no broker tells, that is unknown.
+    fn lags(&mut self) -> Result<Positions, Trouble> {
+        let inputs = bodies::inputs(&self.settings.topics, self.instance.numbers());
         let ends = match bodies::log_offsets(&self.member, inputs, Offset::End, limits::CALL_MAX) {
             Ok(ends) => {
-                self.answered();
+                self.endurance.answered();
                 self.health.set_ready(true);
-                ends
+                bodies::positions(&self.settings.topics, ends)
             }
             Err(trouble) if trouble.next == NextStep::Retry => {
                 self.waits(trouble)?;
-                Offsets::new()
+                Positions::new()
             }
             Err(trouble) => return Err(trouble),
         };
         let read = self.member.position().map_err(|error| Trouble::of("learn the positions", &error).given_up())?;
-        let mut progress = Vec::with_capacity(INPUTS.len() * self.numbers.len());
-        for (input, partition) in INPUTS.iter().flat_map(|input| self.numbers.iter().map(|number| (*input, *number))) {
-            let topic = self.settings.topics.name(input);
-            let at = (topic.to_owned(), partition);
-            let end = ends.get(&at);
-            let position = match read.find_partition(topic, partition).map(|element| element.offset()) {
-                Some(Offset::Offset(offset)) => Some(offset),
-                // Nothing was read of it since it was taken up.
-                _ => self.positions.get(&at).copied(),
-            };
-            if let (Some(end), Some(position)) = (end, position) {
-                telemetry::lag(topic, partition, end - position);
+        let read = read.elements().into_iter().filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => {
+                Some(((self.settings.topics.input(element.topic())?, element.partition()), offset))
             }
-            let at_end = matches!((end, position), (Some(end), Some(position)) if position >= *end)
-                && !(moves && input == Input::Strays);
-            progress.push(Progress { input, partition, at_end });
+            _ => None,
+        });
+        let lags = self.instance.lags(&ends, &read.collect());
+        for ((input, partition), lag) in &lags {
+            telemetry::lag(self.settings.topics.name(*input), *partition, *lag);
         }
-        Ok(progress)
+        Ok(lags)
     }
 
-    /// After an abort: the same lines as after an assignment.
-    fn recover(&mut self, trouble: &Trouble) -> Result<(), Trouble> {
+    /// After it the instance begins anew, with the same lines as after an assignment.
+    fn set_back(&mut self, trouble: &Trouble) -> Result<(), Trouble> {
         tracing::warn!(%trouble, "a turn is given up; restoring");
         telemetry::recovery("abort");
         let wait = self.endurance.setback(trouble)?;
+        self.forget_readiness();
+        self.instance.handle_setback();
+        self.resume_at = Instant::now() + wait;
+        Ok(())
+    }
+
+    fn abort(&mut self) -> Result<(), Trouble> {
         match self.finish_writing() {
             Err(trouble) if trouble.next != NextStep::Abort => return Err(trouble.given_up()),
             Ok(()) | Err(_) => self.writer.abort()?,
         }
-        // Where there is neither, the group is about to give an assignment.
-        if self.pending.is_none() && !self.numbers.is_empty() {
-            self.pending = Some(self.numbers.clone());
-        }
-        self.drop_tasks();
         let held = self.member.assign(&TopicPartitionList::new());
         held.map_err(|error| Trouble::of("stop reading", &error).given_up())?;
-        let until = Instant::now() + wait;
-        while Instant::now() < until && !self.stop.requested() {
+        while Instant::now() < self.resume_at && !self.stop.requested() {
             self.poll_member_only(Duration::from_millis(20))?;
         }
+        self.taken_up = Instant::now();
+        self.instance.handle_aborted();
         Ok(())
-    }
-
-    pub(super) fn inputs<'b>(&'b self, numbers: &'b [i32]) -> impl Iterator<Item = (String, i32)> + 'b {
-        bodies::inputs(&self.settings.topics, numbers)
     }
 
     /// A broker did not answer, or has to be waited for.
@@ -451,25 +417,18 @@ impl<'a> Worker<'a> {
             self.health.set_ready(false);
         }
         let reason = self.member.context().last_error();
-        self.endurance.waits(trouble, reason)
-    }
-
-    pub(super) fn answered(&mut self) {
-        self.endurance.answered();
-    }
-
-    pub(super) fn beat(&self) {
-        self.health.beat(wall().0);
+        self.endurance.waits(trouble, reason)?;
+        self.poll_member_only(Duration::from_millis(10))
     }
 }
 
-impl Gathered {
-    fn take(&mut self, arrival: Arrival) {
-        let position = arrival.position;
-        self.next.insert((position.input, position.partition), position.offset + 1);
-        self.bytes += arrival.bytes.len();
-        self.arrivals.push(arrival);
+/// librdkafka goes on by itself after what may pass; whether brokers answer, the next question tells.
+fn poll_failed(error: &KafkaError) -> Result<(), Trouble> {
+    if matches!(error, KafkaError::PartitionEOF(_)) {
+        return Ok(());
     }
+    let trouble = Trouble::of("read", error);
+    if trouble.next == NextStep::Retry { Ok(()) } else { Err(trouble) }
 }
 
 fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
@@ -479,24 +438,13 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
             topic_names: settings.topics.input_names(),
             value_bytes_max: layout.value_bytes_max,
             archive_format: settings.archive_format,
+            awake_drafts_max: limits::AWAKE_DRAFTS_MAX,
         },
         partitions: layout.partitions,
         passed_on_bytes_max: Some(layout.passed_on_bytes_max),
         encoding: Encoding::Avro,
         recent_bytes_max: settings.turn.recent_bytes_max,
     }
-}
-
-/// Positions to commit, each with the name of the instance that commits it.
-fn named_positions(offsets: &Offsets, instance: &str) -> Result<TopicPartitionList, Trouble> {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for ((topic, partition), offset) in offsets {
-        let mut element = list.add_partition(topic, *partition);
-        let set = element.set_offset(Offset::Offset(*offset));
-        set.map_err(|error| Trouble::of("add the positions to a turn", &error).given_up())?;
-        element.set_metadata(instance);
-    }
-    Ok(list)
 }
 
 pub(super) fn wall() -> Timestamp {

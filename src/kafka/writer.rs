@@ -3,33 +3,49 @@
 //! restored in any case.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, SyncSender, TryRecvError},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use super::{
     client::Sizes,
-    next_step::Trouble,
+    next_step::{Cause, NextStep, Trouble},
     stop::Stop,
     transactions::{Parcel, Transactions},
 };
-use crate::settings::{KafkaSettings, TopicSettings};
+use crate::{
+    limits,
+    settings::{KafkaSettings, TopicSettings},
+};
 
 enum Order {
     Write(Parcel),
     Abort,
 }
 
+/// What became of an order.
+pub struct Outcome {
+    pub result: Result<(), Trouble>,
+    pub took: Duration,
+}
+
 /// The handle. Each order is answered before the next is given.
 pub struct Writer {
     /// None only while the value is dropped.
     orders: Option<SyncSender<Order>>,
-    outcomes: Receiver<Result<(), Trouble>>,
+    outcomes: Receiver<Outcome>,
     abandoned: Arc<AtomicBool>,
+    /// When the order that is under way has to be answered.
+    due: Cell<Instant>,
+    /// The client did not come back from a call: neither it nor its thread is waited for any more. Its successor takes
+    /// its transactional id from it.
+    hangs: Cell<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -42,17 +58,19 @@ impl Writer {
         let (done, outcomes) = mpsc::sync_channel(1);
         let thread = thread::Builder::new().name("writer".into()).spawn(move || {
             while let Ok(order) = ordered.recv() {
-                let outcome = match order {
+                let began = Instant::now();
+                let result = match order {
                     Order::Write(parcel) => transactions.write(parcel),
                     Order::Abort => transactions.abort(),
                 };
-                if done.send(outcome).is_err() {
+                if done.send(Outcome { result, took: began.elapsed() }).is_err() {
                     return;
                 }
             }
         });
         let thread = thread.map_err(|error| Trouble::stop(format!("no thread to write on: {error}")))?;
-        Ok(Writer { orders: Some(orders), outcomes, abandoned, thread: Some(thread) })
+        let (due, hangs) = (Cell::new(Instant::now()), Cell::new(false));
+        Ok(Writer { orders: Some(orders), outcomes, abandoned, due, hangs, thread: Some(thread) })
     }
 
     /// Begins to write a turn; the last one's outcome was taken.
@@ -61,26 +79,42 @@ impl Writer {
     }
 
     /// The outcome of the turn that was begun, once it is known.
-    pub fn outcome(&self) -> Option<Result<(), Trouble>> {
+    pub fn outcome(&self) -> Option<Outcome> {
         match self.outcomes.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Empty) if Instant::now() < self.due.get() => None,
+            Err(TryRecvError::Empty) => Some(self.hung()),
             Err(TryRecvError::Disconnected) => panic!("{ENDED}"),
+            Ok(outcome) => Some(outcome),
         }
     }
 
     /// The outcome of the turn that was begun, waited for.
-    pub fn await_outcome(&self) -> Result<(), Trouble> {
-        self.outcomes.recv().expect(ENDED)
+    pub fn await_outcome(&self) -> Outcome {
+        let left = self.due.get().saturating_duration_since(Instant::now());
+        match self.outcomes.recv_timeout(left) {
+            Err(RecvTimeoutError::Timeout) => self.hung(),
+            Err(RecvTimeoutError::Disconnected) => panic!("{ENDED}"),
+            Ok(outcome) => outcome,
+        }
+    }
+
+    /// Each call into the client is given a time, which some overstay where a coordinator moves at the wrong moment:
+    /// librdkafka looks at the clock again when a broker's connection changes, and that may be never.
+    fn hung(&self) -> Outcome {
+        self.hangs.set(true);
+        let why = "the Kafka client has not come back from writing a turn in time";
+        let trouble = Trouble::new(NextStep::StartAnew, Cause::BrokerAway, why);
+        Outcome { result: Err(trouble), took: limits::TURN_WRITE_MAX }
     }
 
     /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
     pub fn abort(&self) -> Result<(), Trouble> {
         self.order(Order::Abort);
-        self.await_outcome()
+        self.await_outcome().result
     }
 
     fn order(&self, order: Order) {
+        self.due.set(Instant::now() + limits::TURN_WRITE_MAX + 4 * limits::CALL_MAX);
         let orders = self.orders.as_ref().expect("taken away by drop alone");
         orders.send(order).unwrap_or_else(|_| panic!("{ENDED}"));
     }
@@ -92,7 +126,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.abandoned.store(true, Ordering::Relaxed);
         self.orders = None;
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take_if(|_| !self.hangs.get()) {
             // A panic there has been told already.
             let _ = thread.join();
         }

@@ -32,40 +32,56 @@ pub struct Mailbox {
 impl Address {
     /// Reads a bare address: `a@b`, `<a@b>`, `SMTP:a@b`, `[EX:/o=…]`, `/o=…`, `EX:/o=…`, `IMCEAEX-…@b`, or anything.
     pub fn of(text: &str) -> Address {
-        let mut text = text.trim();
-        if let Some(inner) = text.strip_prefix('<') {
-            text = inner.strip_suffix('>').unwrap_or(inner).trim();
-        }
-        for prefix in ["smtp:", "mailto:"] {
-            text = strip_prefix_any_case(text, prefix).unwrap_or(text).trim_start();
-        }
-        let kind = if distinguished_name(text).is_some() {
-            AddressKind::X500
-        } else if text.contains('@') && strip_prefix_any_case(text, "imcea").is_none() {
-            AddressKind::Smtp
-        } else {
-            AddressKind::Other
-        };
+        let (kind, text) = bare(text);
         Address { kind, text: text.to_owned() }
     }
 
     /// What two spellings of one address share: Exchange compares local parts without regard to case, and so do X.500
     /// names. `[EX:/o=A]`, `/o=A` and `IMCEAEX-_o=A@b` share one.
     pub fn compare_key(&self) -> String {
-        match (self.kind, distinguished_name(&self.text)) {
-            (AddressKind::X500, Some(name)) => name.to_lowercase(),
-            _ => self.text.to_lowercase(),
-        }
+        key_of(self.kind, &self.text)
     }
 }
 
 /// The [`Address::compare_key`] of an address that came as text.
 pub fn compare_key(text: &str) -> String {
-    Address::of(text).compare_key()
+    let (kind, text) = bare(text);
+    key_of(kind, text)
+}
+
+fn key_of(kind: AddressKind, text: &str) -> String {
+    match kind {
+        AddressKind::X500 => distinguished_name(text).map_or_else(|| text.to_lowercase(), |name| name.to_lowercase()),
+        AddressKind::Smtp | AddressKind::Other => text.to_lowercase(),
+    }
+}
+
+/// What an address is, and it without what stands around it.
+fn bare(text: &str) -> (AddressKind, &str) {
+    let mut text = text.trim();
+    if let Some(inner) = text.strip_prefix('<') {
+        text = inner.strip_suffix('>').unwrap_or(inner).trim();
+    }
+    for prefix in ["smtp:", "mailto:"] {
+        text = strip_prefix_any_case(text, prefix).unwrap_or(text).trim_start();
+    }
+    let kind = if distinguished_name(text).is_some() {
+        AddressKind::X500
+    } else if text.contains('@') && strip_prefix_any_case(text, "imcea").is_none() {
+        AddressKind::Smtp
+    } else {
+        AddressKind::Other
+    };
+    (kind, text)
 }
 
 /// The X.500 name that an address spells, if it spells one.
 fn distinguished_name(text: &str) -> Option<Cow<'_, str>> {
+    // Nearly all addresses can be told by their first letter to be none.
+    let first = text.as_bytes().first()?.to_ascii_lowercase();
+    if first.is_ascii_alphanumeric() && !matches!(first, b'e' | b'i' | b'x') {
+        return None;
+    }
     let unbracketed =
         text.strip_prefix('[').map(|inner| inner.strip_suffix(']').unwrap_or(inner)).unwrap_or(text).trim();
     for prefix in ["ex:", "x500:"] {

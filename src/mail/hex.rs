@@ -2,11 +2,16 @@
 
 use std::fmt;
 
+use serde::{
+    Deserializer,
+    de::{self, Visitor},
+};
+
 /// The byte that two digits spell.
 pub fn byte(pair: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
     let [high, low] = pair else { return None };
-    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+    let (high, low) = (VALUES[usize::from(*high)], VALUES[usize::from(*low)]);
+    (high | low < 16).then_some(high << 4 | low)
 }
 
 /// The bytes that exactly `2 * N` digits spell.
@@ -37,3 +42,34 @@ impl fmt::Display for Hex<'_> {
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// What each byte is worth as a digit; 16 and more: it is none.
+const VALUES: [u8; 256] = {
+    let mut values = [0xFF; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value] as usize] = value as u8;
+        values[DIGITS[value].to_ascii_uppercase() as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
+/// Reads a text of exactly `2 * N` digits, without a copy of it: drafts hold many.
+pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
+    deserializer.deserialize_str(Digits::<N>)
+}
+
+struct Digits<const N: usize>;
+
+impl<const N: usize> Visitor<'_> for Digits<N> {
+    type Value = [u8; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} hex digits", 2 * N)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<[u8; N], E> {
+        parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
+}

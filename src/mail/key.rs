@@ -127,7 +127,6 @@ impl Serialize for Guard {
 
 impl<'de> Deserialize<'de> for Guard {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Guard, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        hex::parse(&text).map(Guard).ok_or_else(|| serde::de::Error::custom("a guard is 16 hex digits"))
+        hex::deserialize(deserializer).map(Guard)
     }
 }

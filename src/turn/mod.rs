@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod home;
+pub mod instance;
 pub mod publish;
 pub mod recent;
 pub mod stray;
@@ -194,7 +195,11 @@ impl Tasks {
         let gone = fetch_absent(&mut arrivals, bodies);
         let mut turn = Turn {
             wall,
-            budget: Budget { records: limits::TURN_RECORDS_MAX, bytes: limits::TURN_ORIGINAL_BYTES_MAX },
+            budget: Budget {
+                records: limits::TURN_RECORDS_MAX,
+                bytes: limits::TURN_ORIGINAL_BYTES_MAX,
+                forgotten: limits::TURN_FORGOTTEN_MAX,
+            },
             output: TurnOutput::default(),
             ledger: Vec::with_capacity(arrivals.len()),
         };
@@ -262,11 +267,12 @@ impl Tasks {
             return self.enter(&arrival, Disposition::Moved, None, Some(reason), turn);
         }
         let kind = evidence.kind;
-        if !evidence.originals.is_empty() {
-            self.recent.insert(arrival.origin, arrival.bytes.clone());
-        }
+        let carries = !evidence.originals.is_empty();
         let merged =
             self.task(arrival.position.partition).correlator.handle_evidence(piece(&arrival, evidence), turn.wall);
+        if carries && merged.outcome == Outcome::New {
+            self.recent.insert(arrival.origin, arrival.bytes.clone());
+        }
         self.enter_merged(&arrival, kind, merged, turn);
     }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use crate::arrival::Position;
+use crate::{arrival::Position, limits};
 
 /// At most so many bytes of the latest arrivals; the oldest go first.
 #[derive(Debug)]
@@ -15,9 +15,6 @@ pub struct Recent {
     /// Oldest first; what was taken out early is still named here.
     order: VecDeque<Position>,
 }
-
-/// So many names of what is gone are not worth a sweep.
-const SWEEP_SLACK: usize = 1024;
 
 impl Recent {
     pub fn new(bytes_max: usize) -> Recent {
@@ -37,13 +34,19 @@ impl Recent {
             self.remove(&oldest);
         }
         // What was taken out early is still named in the queue: sweep it before it outgrows what is kept.
-        if self.order.len() > 2 * self.arrivals.len() + SWEEP_SLACK {
+        if self.order.len() > 2 * self.arrivals.len() + limits::SWEEP_SLACK {
             self.order.retain(|position| self.arrivals.contains_key(position));
         }
     }
 
     pub fn get(&self, position: &Position) -> Option<Bytes> {
         self.arrivals.get(position).cloned()
+    }
+
+    /// Bytes of what is kept.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn remove(&mut self, position: &Position) {

@@ -1,21 +1,69 @@
 //! One partition number of all input topics, with its correlator and its clock.
 
-use std::collections::HashMap;
+use std::{collections::BTreeMap, ops::Range};
 
-use bytes::Bytes;
 use rayon::prelude::*;
 
 use crate::{
     avro::{self, Schema},
     correlate::{Correlator, StoredDraft},
+    limits,
     turn::{TurnRules, clock::TaskClock},
 };
 
 pub struct Task {
     pub correlator: Correlator,
     pub clock: TaskClock,
-    /// The changelog so far, while the task is being restored: later entries replace earlier ones.
-    restoring: HashMap<Bytes, Bytes>,
+    restoring: Restoring,
+}
+
+/// What of the changelog is not in the correlator yet.
+#[derive(Default)]
+struct Restoring {
+    batch: Batch,
+    /// The batch before, read but not taken.
+    read: Read,
+    /// Why what stands last under a key could not be taken, by key.
+    unreadable: BTreeMap<Vec<u8>, String>,
+}
+
+/// Changelog entries as they come.
+#[derive(Default)]
+struct Batch {
+    /// Keys and values, one behind the other.
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+/// A changelog entry, as spans of the bytes.
+struct Entry {
+    key: Range<usize>,
+    /// None deletes the key.
+    value: Option<Range<usize>>,
+}
+
+/// By key: what an entry says, none where it deletes.
+type Read = Vec<(Vec<u8>, Option<Result<StoredDraft, String>>)>;
+
+impl Batch {
+    fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let mut keep = |part: &[u8]| {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(part);
+            start..self.bytes.len()
+        };
+        self.entries.push(Entry { key: keep(key), value: value.map(&mut keep) });
+    }
+
+    /// Reads all entries, on every core.
+    fn read(&self) -> Read {
+        let read = |entry: &Entry| {
+            let key = &self.bytes[entry.key.clone()];
+            let draft = entry.value.clone().map(|value| read_entry(key, &self.bytes[value]));
+            (key.to_vec(), draft)
+        };
+        self.entries.par_iter().map(read).collect()
+    }
 }
 
 /// A changelog entry that cannot be read: the task must not start, or evidence would be lost.
@@ -30,23 +78,35 @@ impl Task {
         Task {
             correlator: Correlator::new(rules.rules.clone()),
             clock: TaskClock::default(),
-            restoring: HashMap::new(),
+            restoring: Restoring::default(),
         }
     }
 
+    /// Takes the next entry of the changelog: what a later one of the same key says replaces it.
     pub fn restore(&mut self, key: &[u8], value: Option<&[u8]>) {
-        match value {
-            Some(value) => drop(self.restoring.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))),
-            None => drop(self.restoring.remove(key)),
+        let batch = &mut self.restoring.batch;
+        batch.push(key, value);
+        if batch.bytes.len() >= limits::RESTORE_BATCH_BYTES {
+            self.take_batch();
         }
+    }
+
+    /// Reads a batch while the one before goes to the correlator.
+    fn take_batch(&mut self) {
+        let Restoring { batch, read, unreadable } = &mut self.restoring;
+        let before = std::mem::take(read);
+        (*read, ()) = rayon::join(|| batch.read(), || take(before, &mut self.correlator, unreadable));
+        batch.bytes.clear();
+        batch.entries.clear();
+        self.correlator.rest_while_restoring();
     }
 
     pub fn restored(&mut self) -> Result<(), RestoreError> {
-        let entries: Vec<(Bytes, Bytes)> = std::mem::take(&mut self.restoring).into_iter().collect();
-        let drafts: Vec<Result<StoredDraft, String>> =
-            entries.into_par_iter().map(|(key, value)| read_entry(&key, &value)).collect();
-        for draft in drafts {
-            draft.and_then(|draft| self.correlator.restore(draft)).map_err(RestoreError)?;
+        self.take_batch();
+        let Restoring { read, mut unreadable, .. } = std::mem::take(&mut self.restoring);
+        take(read, &mut self.correlator, &mut unreadable);
+        if let Some((_, reason)) = unreadable.pop_first() {
+            return Err(RestoreError(reason));
         }
         self.correlator.restored().map_err(RestoreError)
     }
@@ -56,4 +116,18 @@ fn read_entry(key: &[u8], value: &[u8]) -> Result<StoredDraft, String> {
     let draft: StoredDraft = avro::decode(Schema::Draft, value).map_err(|error| error.to_string())?;
     let own_key = draft.draft_key().to_text();
     if own_key.as_bytes() == key { Ok(draft) } else { Err(format!("a part of {own_key} stands under another key")) }
+}
+
+/// Hands entries to the correlator in their order.
+fn take(read: Read, correlator: &mut Correlator, unreadable: &mut BTreeMap<Vec<u8>, String>) {
+    for (key, draft) in read {
+        let taken = match draft {
+            Some(draft) => draft.and_then(|draft| correlator.restore(draft)),
+            None => correlator.restore_forgotten(&key),
+        };
+        match taken {
+            Ok(()) => drop(unreadable.remove(&key)),
+            Err(reason) => drop(unreadable.insert(key, reason)),
+        }
+    }
 }

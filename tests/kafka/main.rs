@@ -3,8 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+use support::stream;
+
 mod broker;
-mod stream;
 
 mod aborted_turns;
 mod broker_away;

@@ -187,6 +187,24 @@ fn a_length_made_up_by_an_attacker_takes_no_memory() {
     assert!(matches!(error, DecodeError::Malformed { .. }), "{error}");
 }
 
+/// Where assertions are on, each reading is compared with apache-avro's.
+#[test]
+fn a_damaged_value_is_read_as_apache_avro_reads_it_or_refused() {
+    fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(schema: Schema, value: T) {
+        let framed = avro::encode(schema, &value);
+        for place in 10..framed.len() {
+            for byte in [0x00, 0x01, 0x7F, 0x80, 0xFF, framed[place] ^ 0x02] {
+                let mut damaged = framed.clone();
+                damaged[place] = byte;
+                if let Ok(read) = avro::decode::<T>(schema, &damaged) {
+                    assert_eq!(avro::decode::<T>(schema, &avro::encode(schema, &read)).unwrap(), read);
+                }
+            }
+        }
+    }
+    for_each_shape!(check);
+}
+
 #[test]
 fn bytes_are_written_as_they_are() {
     let content: Vec<u8> = (0..=255).cycle().take(75_000).collect();

@@ -1,15 +1,17 @@
 //! Changelog entries that no task of ours writes: refused with a reason, never a panic, memory without bound, or evidence
 //! that nobody publishes.
 
+use std::collections::BTreeMap;
+
 use mailjournal::{
     arrival::Timestamp,
     avro::{self, Schema},
-    correlate::{Published, StoredDraft},
+    correlate::{Correlator, Published, StoredDraft},
     mail::{Digest, Guard},
 };
 
 use crate::support::{
-    laws::stage::{MORNING, Stage},
+    laws::stage::{MORNING, Stage, rules},
     pieces::{self, KEY, seen},
 };
 
@@ -30,7 +32,10 @@ fn draft(record_id: &str, part: i32) -> StoredDraft {
 
 fn restored(entries: &[(String, StoredDraft)]) -> Result<Stage, String> {
     let entry = |(key, draft): &(String, StoredDraft)| (key.clone().into(), avro::encode(Schema::Draft, draft).into());
-    Stage::restored(entries.iter().map(entry).collect()).map_err(|error| error.to_string())
+    let changelog: BTreeMap<_, _> = entries.iter().map(entry).collect();
+    let [resting, awake] = [0, usize::MAX].map(|awake| Stage::restored(changelog.clone(), awake));
+    assert_eq!(resting.is_ok(), awake.is_ok());
+    resting.map_err(|error| error.to_string())
 }
 
 fn keyed(draft: StoredDraft) -> (String, StoredDraft) {
@@ -98,6 +103,18 @@ fn a_piece_is_in_one_place() {
     let mut other = draft(KEY, 1);
     other.pieces = draft(KEY, 0).pieces;
     check_refused(&[keyed(draft(KEY, 0)), keyed(other)], "twice");
+}
+
+/// A draft that rests is not looked at when the changelog has ended.
+#[test]
+fn a_draft_that_is_not_whole_does_not_rest_between_two_entries() {
+    let mut correlator = Correlator::new(rules(0).rules);
+    let pieces = draft(KEY, 0).pieces;
+    for part in [0, 1] {
+        correlator.restore(StoredDraft { open: false, pieces: pieces.clone(), ..draft(KEY, part) }).expect("a part");
+    }
+    correlator.rest_while_restoring();
+    assert!(correlator.restored().expect_err("it is refused").contains("twice"));
 }
 
 #[test]

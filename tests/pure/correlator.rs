@@ -76,7 +76,7 @@ fn the_bytes_of_a_turn_are_bounded_too() {
         subject.take(&told(name, name, Some(name), 0));
     }
     // Each has an original of 100 bytes.
-    subject.correlator.handle_time(at(100), &mut Budget { records: usize::MAX, bytes: 150 });
+    subject.correlator.handle_time(at(100), &mut Budget { records: usize::MAX, bytes: 150, forgotten: usize::MAX });
     subject.drain();
     assert_eq!(subject.published.len(), 2);
 }

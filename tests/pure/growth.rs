@@ -21,7 +21,7 @@ const TURN: usize = 1_000;
 fn correlate(pieces: &[Piece]) -> (Duration, usize, usize) {
     let start = Instant::now();
     let mut correlator = Correlator::new(rules());
-    let mut budget = Budget { records: usize::MAX, bytes: i64::MAX };
+    let mut budget = Budget { records: usize::MAX, bytes: i64::MAX, forgotten: usize::MAX };
     let (mut records, mut written) = (0, 0);
     let mut drain = |correlator: &mut Correlator| {
         correlator.handle_turn_end();

@@ -27,6 +27,7 @@ mod merged_report;
 mod record;
 mod record_size;
 mod retold_events;
+mod restoring;
 mod sample;
 mod samples;
 mod settings;

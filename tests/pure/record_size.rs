@@ -160,7 +160,7 @@ impl Bodies for Memory {
 fn publish(arrivals: Vec<(Format, Bytes)>, bytes_max: usize, archive_format: ArchiveFormat) -> Vec<(Output, Bytes)> {
     let topic_names = TopicNames { reports: "reports".into(), envelopes: "envelopes".into(), strays: "strays".into() };
     let value_bytes_max = ValueBytesMax { archive: Some(bytes_max), activity: Some(bytes_max), ndr: Some(bytes_max) };
-    let rules = Rules { timing: Timing::default(), topic_names, value_bytes_max, archive_format };
+    let rules = Rules { timing: Timing::default(), topic_names, value_bytes_max, archive_format, awake_drafts_max: 2 };
     let mut tasks = Tasks::new(TurnRules {
         rules,
         partitions: 1,

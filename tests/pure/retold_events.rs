@@ -22,7 +22,7 @@ fn told(pieces: &[Piece]) -> (Vec<JournalRecord>, Vec<Outcome>) {
     for piece in pieces {
         outcomes.push(correlator.handle_evidence(piece.clone(), WALL).outcome);
         while let Some(due) = correlator.poll_deadline() {
-            correlator.handle_time(due, &mut Budget { records: usize::MAX, bytes: i64::MAX });
+            correlator.handle_time(due, &mut Budget { records: usize::MAX, bytes: i64::MAX, forgotten: usize::MAX });
         }
         while let Some(effect) = correlator.poll_effect() {
             if let Effect::Publish(complete) = effect {

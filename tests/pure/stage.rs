@@ -67,6 +67,7 @@ impl Stage {
                 topic_names,
                 value_bytes_max: ValueBytesMax::default(),
                 archive_format: ArchiveFormat::Record,
+                awake_drafts_max: 2,
             },
             partitions,
             encoding: Encoding::Json,

@@ -4,18 +4,19 @@ use std::{
     collections::hash_map::RandomState,
     fs,
     hash::BuildHasher,
-    io::{BufRead, BufReader, Write},
     net::TcpListener,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Command, Stdio},
     sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::kafka;
+use super::{
+    kafka,
+    keeper::{self, Keeper},
+};
 
 /// Kafka needs 3 s alone, and many times that where a build takes every core.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -30,10 +31,7 @@ pub struct Broker {
     /// `127.0.0.1:PORT`, the same after a restart.
     pub address: String,
     cluster_id: String,
-    folder: PathBuf,
-    keeper: Child,
-    orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    keeper: Keeper,
 }
 
 /// The broker that all tests of one binary share. Tests that stop a broker start their own.
@@ -69,40 +67,48 @@ impl Broker {
 
     /// A formatted folder and a keeper; Kafka itself does not run yet.
     fn prepare(libs: &Path, jvm: &[&str]) -> Broker {
-        let folder =
-            tempfile::Builder::new().prefix("mailjournal-broker-").tempdir().expect("a folder for Kafka").keep();
-        let (port, controller_port) = free_ports();
-        let cluster_id = URL_SAFE_NO_PAD.encode(random_bytes());
-        let properties = folder.join("server.properties");
-        fs::write(&properties, server_properties(&folder, port, controller_port)).expect("Kafka's settings");
+        let [port, controller_port] = free_ports();
+        let settings = |folder: &Path| server_properties(folder, port, controller_port);
+        Broker::prepare_with(libs, jvm, &new_cluster_id(), port, settings)
+    }
 
+    /// As one of a cluster: its settings follow from its folder.
+    pub(super) fn prepare_with(
+        libs: &Path,
+        jvm: &[&str],
+        cluster_id: &str,
+        port: u16,
+        settings: impl FnOnce(&Path) -> String,
+    ) -> Broker {
+        let folder = Keeper::folder();
+        let properties = folder.join("server.properties");
+        fs::write(&properties, settings(&folder)).expect("Kafka's settings");
         let class_path = format!("{}/*", libs.display());
-        let mut keeper = Command::new("sh")
-            .arg(support("keep-broker"))
-            .arg(&folder)
-            .args(["java", "-Xshare:auto"])
+        let mut java = Command::new("java");
+        java.arg("-Xshare:auto")
             .args(jvm)
             .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", &class_path, "kafka.Kafka"])
-            .arg(&properties)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            // Out of reach of Ctrl-C, which would end the keeper before it has cleaned up.
-            .process_group(0)
-            .spawn()
-            .expect("sh");
-        let orders = keeper.stdin.take();
-        let answers = BufReader::new(keeper.stdout.take().expect("a piped stdout"));
-        format_storage(&class_path, &properties, &cluster_id);
-        Broker { address: format!("127.0.0.1:{port}"), cluster_id, folder, keeper, orders, answers }
+            .arg(&properties);
+        let keeper = Keeper::of(folder, &java);
+        format_storage(&class_path, &properties, cluster_id);
+        Broker { address: format!("127.0.0.1:{port}"), cluster_id: cluster_id.to_owned(), keeper }
     }
 
     /// Starts Kafka and waits until it is this one that answers.
     fn launch(&mut self) -> Result<(), String> {
-        self.order("start");
+        self.begin();
+        self.await_ready()
+    }
+
+    /// Starts Kafka; those of one cluster wait for each other.
+    pub(super) fn begin(&mut self) {
+        self.keeper.start();
+    }
+
+    pub(super) fn await_ready(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {
-            if !self.order("look").starts_with("running") {
+            if !self.keeper.is_running() {
                 return Err(format!("Kafka ended while it started. The end of its log:\n{}", self.log_tail()));
             }
             if kafka::cluster_id(&self.address).as_ref() == Some(&self.cluster_id) {
@@ -114,22 +120,22 @@ impl Broker {
 
     /// Stops Kafka as an operator does (SIGTERM). Its data stays.
     pub fn stop(&mut self) {
-        self.order("stop");
+        self.keeper.stop();
     }
 
     /// Ends Kafka at once (SIGKILL). Its data stays as it lies.
     pub fn kill(&mut self) {
-        self.order("kill");
+        self.keeper.kill();
     }
 
     /// Lets Kafka hang (SIGSTOP): connections stay open and nothing answers.
     pub fn pause(&mut self) {
-        self.order("pause");
+        self.keeper.pause();
     }
 
     /// Ends a [`Broker::pause`].
     pub fn resume(&mut self) {
-        self.order("resume");
+        self.keeper.resume();
     }
 
     /// Starts a stopped or killed Kafka again, with its data and on its ports, and waits until it answers.
@@ -139,27 +145,12 @@ impl Broker {
         }
     }
 
-    /// Has the keeper do something, and returns what it then says: `running PID` or `stopped`.
-    fn order(&mut self, order: &str) -> String {
-        writeln!(self.orders.as_mut().expect("a keeper that listens"), "{order}").expect("the broker's keeper lives");
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).expect("the broker's keeper answers");
-        answer.trim_end().to_owned()
+    pub fn log(&self) -> String {
+        self.keeper.log()
     }
 
     fn log_tail(&self) -> String {
-        let log = fs::read(self.folder.join("log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // The end of its orders is what tells the keeper to clean up.
-        self.orders = None;
-        let _ = self.keeper.wait();
+        keeper::tail(&self.log(), 40)
     }
 }
 
@@ -168,7 +159,7 @@ fn support(name: &str) -> PathBuf {
 }
 
 /// The folder with Kafka's jars, fetched if this checkout has none yet.
-fn libs() -> PathBuf {
+pub(super) fn libs() -> PathBuf {
     let output =
         Command::new(support("kafka-libs")).stderr(Stdio::inherit()).output().expect("tests/support/kafka-libs");
     assert!(output.status.success(), "tests/support/kafka-libs failed; tests/run installs what it needs");
@@ -186,19 +177,22 @@ fn format_storage(class_path: &str, properties: &Path, cluster_id: &str) {
     assert!(output.status.success(), "Kafka's folder: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Two ports that nobody listens on. They lie below the range that the system gives to outgoing connections, so that no
+pub(super) fn new_cluster_id() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes())
+}
+
+/// Ports that nobody listens on. They lie below the range that the system gives to outgoing connections, so that no
 /// such connection can take them while a broker is down.
-fn free_ports() -> (u16, u16) {
+pub(super) fn free_ports<const N: usize>() -> [u16; N] {
     let free = || loop {
         let [high, low, ..] = random_bytes();
         if let Ok(held) = TcpListener::bind(("127.0.0.1", 20_000 + u16::from_be_bytes([high, low]) % 12_000)) {
             return held;
         }
     };
-    // Both are held until both are found, so that they differ.
-    let held = (free(), free());
-    let port = |held: &TcpListener| held.local_addr().expect("a bound address").port();
-    (port(&held.0), port(&held.1))
+    // All are held until all are found, so that they differ.
+    let held = [(); N].map(|()| free());
+    held.map(|held| held.local_addr().expect("a bound address").port())
 }
 
 /// 16 bytes that differ from process to process and from call to call.

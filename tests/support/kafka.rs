@@ -97,6 +97,28 @@ fn admin(address: &str) -> AdminClient<DefaultClientContext> {
     config(address).create().expect("an admin client")
 }
 
+/// One partition of a topic, its replicas with the preferred leader first, and how many of them are in sync.
+pub struct Replicas {
+    pub topic: String,
+    pub partition: i32,
+    pub nodes: Vec<i32>,
+    pub in_sync: usize,
+}
+
+/// All partitions of all topics, Kafka's own included; none if nobody answers in time.
+pub fn replicas(address: &str) -> Option<Vec<Replicas>> {
+    let client: BaseConsumer = config(address).create().expect("a consumer");
+    let metadata = client.fetch_metadata(None, Duration::from_secs(5)).ok()?;
+    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions().iter().map(move |one| (topic, one)));
+    let replicas = partitions.map(|(topic, one)| Replicas {
+        topic: topic.name().to_owned(),
+        partition: one.id(),
+        nodes: one.replicas().to_vec(),
+        in_sync: one.isr().len(),
+    });
+    Some(replicas.collect())
+}
+
 /// Deletes what lies below an offset, as retention does.
 pub fn delete_records(address: &str, topic: &str, partition: i32, below: i64) {
     let mut list = TopicPartitionList::new();
@@ -119,32 +141,47 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 /// Puts records into a topic, in order, and returns where each lies (partition, offset).
 #[track_caller]
 pub fn produce(address: &str, topic: &str, given: &[Given]) -> Vec<(i32, i64)> {
-    let producer: FutureProducer = config(address)
-        .set("partitioner", "murmur2_random")
-        .set("enable.idempotence", "true")
-        .set("message.max.bytes", MESSAGE_MAX_BYTES)
-        .set("linger.ms", "5")
-        .create()
-        .expect("a producer");
-    let mut waiting = Vec::with_capacity(given.len());
-    for given in given {
-        let mut record = to_record(topic, given);
-        waiting.push(loop {
-            match producer.send_result(record) {
-                Ok(delivery) => break delivery,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => record = back,
-                Err((error, _)) => panic!("produce to {topic}: {error}"),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        });
+    Giver::new(address).give(topic, given)
+}
+
+/// Gives again and again over one connection.
+pub struct Giver(FutureProducer);
+
+impl Giver {
+    pub fn new(address: &str) -> Giver {
+        let producer = config(address)
+            .set("partitioner", "murmur2_random")
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", MESSAGE_MAX_BYTES)
+            .set("linger.ms", "5")
+            .create()
+            .expect("a producer");
+        Giver(producer)
     }
-    producer.flush(BOUND).expect("all delivered");
-    let delivered = waiting.into_iter().map(|delivery| match block_on(delivery) {
-        Ok(Ok(place)) => (place.partition, place.offset),
-        Ok(Err((error, _))) => panic!("produce to {topic}: {error}"),
-        Err(_) => panic!("produce to {topic}: the producer is gone"),
-    });
-    delivered.collect()
+
+    /// As [`produce`].
+    #[track_caller]
+    pub fn give(&self, topic: &str, given: &[Given]) -> Vec<(i32, i64)> {
+        let mut waiting = Vec::with_capacity(given.len());
+        for given in given {
+            let mut record = to_record(topic, given);
+            waiting.push(loop {
+                match self.0.send_result(record) {
+                    Ok(delivery) => break delivery,
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => record = back,
+                    Err((error, _)) => panic!("produce to {topic}: {error}"),
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            });
+        }
+        self.0.flush(BOUND).expect("all delivered");
+        let delivered = waiting.into_iter().map(|delivery| match block_on(delivery) {
+            Ok(Ok(place)) => (place.partition, place.offset),
+            Ok(Err((error, _))) => panic!("produce to {topic}: {error}"),
+            Err(_) => panic!("produce to {topic}: the producer is gone"),
+        });
+        delivered.collect()
+    }
 }
 
 fn to_record<'a>(topic: &'a str, given: &'a Given) -> FutureRecord<'a, Vec<u8>, Vec<u8>> {

@@ -6,9 +6,16 @@
 #[cfg(feature = "kafka")]
 pub mod broker;
 #[cfg(feature = "kafka")]
+pub mod cluster;
+#[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kafka")]
+pub mod keeper;
 pub mod laws;
+pub mod model;
 pub mod pieces;
+#[cfg(feature = "kafka")]
+pub mod stream;
 
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,14 @@
-//! Entries of the changelog: refused with a reason, or a task that works on, whose own entries are read again.
+//! Entries of the changelog: refused with a reason, or a task that works on, whose own entries are read again, and which
+//! publishes the same whether its closed drafts rest or stay at hand.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mailjournal::{
-    arrival::Timestamp,
+    arrival::{Arrival, Timestamp},
     avro::{self, Schema},
     correlate::StoredDraft,
+    record::JournalRecord,
 };
 
 use super::{
@@ -27,18 +29,31 @@ pub fn restored(input: &[u8]) {
             None => arrivals.push(stage::arrival(part, index, Timestamp(1_772_438_400_000))),
         }
     }
-    let mut stage = match Stage::restored(changelog) {
+    let resting = worked_on(changelog.clone(), arrivals.clone(), 0);
+    assert_eq!(resting, worked_on(changelog, arrivals, usize::MAX), "whether drafts rest makes no difference");
+}
+
+/// What is published, if the changelog is not refused.
+fn worked_on(
+    changelog: BTreeMap<Bytes, Bytes>,
+    arrivals: Vec<Arrival>,
+    awake_drafts_max: usize,
+) -> Option<Vec<JournalRecord>> {
+    let mut stage = match Stage::restored(changelog, awake_drafts_max) {
         Ok(stage) => stage,
-        Err(error) => return assert!(error.to_string().contains("cannot read"), "{error}"),
+        Err(error) => {
+            assert!(error.to_string().contains("cannot read"), "{error}");
+            return None;
+        }
     };
     stage.turn(arrivals, NOW);
     stage.run_on();
-    let again = Stage::restored(stage.changelog.clone()).expect("what a task writes is restored");
-    assert_eq!(again.tasks.drafts(), stage.tasks.drafts());
+    assert_eq!(stage.again().tasks.drafts(), stage.tasks.drafts());
     stage.turn(Vec::new(), Timestamp(i64::MAX));
     stage.run_on();
     assert_eq!(stage.tasks.drafts(), (0, 0), "all is forgotten at the end of time");
     assert!(stage.changelog.is_empty(), "what is forgotten leaves the changelog");
+    Some(stage.published)
 }
 
 fn entry(part: &[u8]) -> Option<(Bytes, Bytes)> {

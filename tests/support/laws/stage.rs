@@ -21,6 +21,7 @@ pub struct Stage {
     pub changelog: BTreeMap<Bytes, Bytes>,
     pub published: Vec<JournalRecord>,
     arrived: Arrived,
+    awake_drafts_max: usize,
 }
 
 /// Every arrival that there was, at its position.
@@ -33,7 +34,7 @@ impl Bodies for Arrived {
     }
 }
 
-fn rules() -> TurnRules {
+pub fn rules(awake_drafts_max: usize) -> TurnRules {
     let topic_names = TopicNames {
         reports: "journal.reports".into(),
         envelopes: "journal.envelopes".into(),
@@ -45,6 +46,7 @@ fn rules() -> TurnRules {
             topic_names,
             value_bytes_max: ValueBytesMax::default(),
             archive_format: ArchiveFormat::Record,
+            awake_drafts_max,
         },
         partitions: 1,
         passed_on_bytes_max: None,
@@ -77,21 +79,30 @@ pub fn arrival(part: &[u8], offset: usize, at: Timestamp) -> Arrival {
 
 impl Stage {
     pub fn new() -> Stage {
-        Stage::restored(BTreeMap::new()).expect("nothing is restored")
+        Stage::with(usize::MAX)
     }
 
-    pub fn restored(changelog: BTreeMap<Bytes, Bytes>) -> Result<Stage, RestoreError> {
-        let mut tasks = Tasks::new(rules());
+    /// One where no more drafts than this stay at hand when they are closed.
+    pub fn with(awake_drafts_max: usize) -> Stage {
+        Stage::restored(BTreeMap::new(), awake_drafts_max).expect("nothing is restored")
+    }
+
+    pub fn restored(changelog: BTreeMap<Bytes, Bytes>, awake_drafts_max: usize) -> Result<Stage, RestoreError> {
+        let mut tasks = Tasks::new(rules(awake_drafts_max));
         tasks.assign(0);
         changelog.iter().for_each(|(key, value)| tasks.restore(0, key, Some(value)));
         tasks.restored(0)?;
-        Ok(Stage { tasks, changelog, published: Vec::new(), arrived: Arrived::default() })
+        Ok(Stage { tasks, changelog, published: Vec::new(), arrived: Arrived::default(), awake_drafts_max })
     }
 
     /// Drops the task, and restores it from the changelog.
     pub fn restart(&mut self) {
-        let Stage { tasks, .. } = Stage::restored(self.changelog.clone()).expect("what a task writes is restored");
-        self.tasks = tasks;
+        self.tasks = self.again().tasks;
+    }
+
+    /// What was restored from the changelog as it is now.
+    pub fn again(&self) -> Stage {
+        Stage::restored(self.changelog.clone(), self.awake_drafts_max).expect("what a task writes is restored")
     }
 
     /// One turn, behind which all topics are read to their ends. Conservation holds in it.

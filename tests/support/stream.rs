@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -19,13 +19,16 @@ use mailjournal::{
 };
 use serde_json::Value;
 
-use crate::support::{
+use super::{
     kafka::{self, Given},
     wait_for, wait_until,
 };
 
 /// Longer than any step takes on a machine that is busy.
 pub const BOUND: Duration = Duration::from_secs(120);
+
+/// Of each instance's log, where a test fails: the last half minute of one that works.
+const LOG_LINES_SHOWN: usize = 200;
 
 const WAITS: [(&str, &str); 3] = [("SETTLE", "0s"), ("QUIET", "200ms"), ("PATIENCE", "500ms")];
 
@@ -95,36 +98,7 @@ impl Stream {
 
     /// Puts arrivals into the input topics: at their keys' homes, or spread over all partitions.
     pub fn give(&self, arrivals: &[Incoming], keyed: bool) {
-        let (mut mails, mut events) = (Vec::new(), Vec::new());
-        for incoming in arrivals {
-            let mut given =
-                Given { key: incoming.key().filter(|_| keyed).map(|key| key.as_bytes().to_vec()), ..Given::default() };
-            let received_at = ("received-at".to_owned(), incoming.at.0.to_string().into_bytes());
-            given.headers.push(received_at);
-            match &incoming.what {
-                What::Mail(mail) => {
-                    let journals = mail.journal_recipients.iter();
-                    given
-                        .headers
-                        .extend(journals.map(|journal| ("journal-recipient".to_owned(), journal.clone().into_bytes())));
-                    given
-                        .headers
-                        .extend(mail.server.iter().map(|server| ("server".to_owned(), server.clone().into_bytes())));
-                    given.value = mail.bytes.to_vec();
-                    mails.push(given);
-                }
-                What::Event(event) => {
-                    given.value = event.to_framed().to_vec();
-                    events.push(given);
-                }
-            }
-        }
-        if !keyed {
-            // librdkafka keeps to one partition for a batch without keys: what spreads them is told.
-            for (index, given) in mails.iter_mut().chain(&mut events).enumerate() {
-                given.partition = Some(i32::try_from(index % 3).expect("small"));
-            }
-        }
+        let (mails, events) = to_given(arrivals, keyed);
         kafka::produce(&self.address, &self.topic("reports"), &mails);
         kafka::produce(&self.address, &self.topic("envelopes"), &events);
     }
@@ -294,11 +268,57 @@ impl Drop for Instance {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.contains("librdkafka")).collect();
+            let end = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
+            eprintln!("the end of {}:\n{end}", self.log.display());
+        }
     }
+}
+
+/// Arrivals as records for the topics of reports and of envelopes: at their keys' homes, or spread over partitions.
+pub fn to_given(arrivals: &[Incoming], keyed: bool) -> (Vec<Given>, Vec<Given>) {
+    let (mut mails, mut events) = (Vec::new(), Vec::new());
+    for incoming in arrivals {
+        let mut given =
+            Given { key: incoming.key().filter(|_| keyed).map(|key| key.as_bytes().to_vec()), ..Given::default() };
+        let received_at = ("received-at".to_owned(), incoming.at.0.to_string().into_bytes());
+        given.headers.push(received_at);
+        match &incoming.what {
+            What::Mail(mail) => {
+                let journals = mail.journal_recipients.iter();
+                given
+                    .headers
+                    .extend(journals.map(|journal| ("journal-recipient".to_owned(), journal.clone().into_bytes())));
+                given
+                    .headers
+                    .extend(mail.server.iter().map(|server| ("server".to_owned(), server.clone().into_bytes())));
+                given.value = mail.bytes.to_vec();
+                mails.push(given);
+            }
+            What::Event(event) => {
+                given.value = event.to_framed().to_vec();
+                events.push(given);
+            }
+        }
+    }
+    if !keyed {
+        // librdkafka keeps to one partition for a batch without keys: what spreads them is told.
+        for (index, given) in mails.iter_mut().chain(&mut events).enumerate() {
+            given.partition = Some(i32::try_from(index % 3).expect("small"));
+        }
+    }
+    (mails, events)
 }
 
 /// Arrivals of a made-up organisation, lately, so that nothing is forgotten.
 pub fn arrivals(seed: u64, messages: usize) -> Vec<Incoming> {
+    organisation(seed, messages).arrivals().collect()
+}
+
+/// The organisation that [`arrivals`] come from.
+pub fn organisation(seed: u64, messages: usize) -> Organisation {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
     let start = Timestamp(i64::try_from(now).expect("this age") - 2 * 86_400_000);
     let options = Options {
@@ -308,7 +328,7 @@ pub fn arrivals(seed: u64, messages: usize) -> Vec<Incoming> {
         original_bytes_mean: 3_000,
         ..Options::new(seed)
     };
-    Organisation::with(options).arrivals().collect()
+    Organisation::with(options)
 }
 
 /// A mail of so many bytes of body, keyed by its Message-ID.
@@ -336,7 +356,15 @@ pub fn collated(arrivals: &[Incoming]) -> BTreeMap<String, Value> {
 pub fn collated_values<T: serde::de::DeserializeOwned>(arrivals: &[Incoming], topic: &str) -> Vec<T> {
     let folder = tempfile::tempdir().expect("a folder");
     let (input, out) = (folder.path().join("in"), folder.path().join("out"));
-    fs::create_dir(&input).expect("a folder");
+    write_folder(arrivals, &input);
+    files::collate(&[input], &out, CollateOptions::default(), &mut |_| {}).expect("collated");
+    let lines = fs::read_to_string(out.join(format!("{topic}.jsonl"))).expect("values");
+    lines.lines().map(|line| serde_json::from_str(line).expect("a value")).collect()
+}
+
+/// Writes arrivals as an arrivals folder.
+pub fn write_folder(arrivals: &[Incoming], input: &Path) {
+    fs::create_dir(input).expect("a folder");
     let (mut mails, mut events) = (String::new(), String::new());
     for (index, incoming) in arrivals.iter().enumerate() {
         match &incoming.what {
@@ -356,9 +384,6 @@ pub fn collated_values<T: serde::de::DeserializeOwned>(arrivals: &[Incoming], to
     }
     fs::write(input.join("arrivals.jsonl"), mails).expect("a list");
     fs::write(input.join("envelopes.jsonl"), events).expect("a list");
-    files::collate(&[input], &out, CollateOptions::default(), &mut |_| {}).expect("collated");
-    let lines = fs::read_to_string(out.join(format!("{topic}.jsonl"))).expect("values");
-    lines.lines().map(|line| serde_json::from_str(line).expect("a value")).collect()
 }
 
 /// Every original whose bytes were published, each once, as `sha256 bytes`.

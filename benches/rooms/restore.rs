@@ -1,0 +1,71 @@
+//! Drafts from the changelog. That it takes time linear in bytes shows in MB/s that do not fall.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use mailjournal::{
+    avro::{self, Schema},
+    correlate::StoredDraft,
+    mail::{Digest, Key},
+    turn::Tasks,
+};
+
+use crate::turn;
+
+/// Bytes of mails from which the drafts are made that all others repeat.
+const PATTERN_BYTES: usize = 2_000_000;
+
+pub fn bench(criterion: &mut Criterion) {
+    let patterns: Vec<StoredDraft> = turn::drafts(PATTERN_BYTES)
+        .iter()
+        .map(|(_, value)| avro::decode(Schema::Draft, value).expect("a draft"))
+        .collect();
+    let bytes: usize = changelog(&patterns, patterns.len()).iter().map(|(key, value)| key.len() + value.len()).sum();
+    let mut group = criterion.benchmark_group("restore");
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    for count in [1_000, 10_000, 100_000, 1_000_000] {
+        let bytes = (bytes * count / patterns.len()) as u64;
+        group.throughput(Throughput::ElementsAndBytes { elements: count as u64, bytes });
+        let mut log = Vec::new();
+        group.bench_function(BenchmarkId::new("drafts", count), |bencher| {
+            if log.is_empty() {
+                log = changelog(&patterns, count);
+            }
+            bencher.iter_custom(|times| (0..times).map(|_| restore(&log)).sum());
+        });
+    }
+    group.finish();
+}
+
+/// As many drafts of different messages.
+fn changelog(patterns: &[StoredDraft], count: usize) -> Vec<(Bytes, Bytes)> {
+    let entry = |number: usize| {
+        let mut draft = patterns[number % patterns.len()].clone();
+        let old = draft.key.as_str().to_owned();
+        draft.key = Key(format!("<{number}.{}", old.trim_start_matches('<')).into());
+        draft.record_id = draft.record_id.replace(&old, draft.key.as_str());
+        for piece in &mut draft.pieces {
+            let evidence = std::sync::Arc::make_mut(&mut piece.evidence);
+            evidence.key = draft.key.clone();
+            evidence.id = Digest::of_joined(&[&evidence.id.0, &number.to_be_bytes()]);
+        }
+        (draft.draft_key().to_text().into(), avro::encode(Schema::Draft, &draft).into())
+    };
+    (0..count).map(entry).collect()
+}
+
+/// How long one restore takes; the end of what it made does not count.
+#[inline(never)]
+fn restore(log: &[(Bytes, Bytes)]) -> Duration {
+    let mut tasks = Tasks::new(turn::rules());
+    tasks.assign(0);
+    let began = Instant::now();
+    for (key, value) in log {
+        tasks.restore(0, key, Some(value));
+    }
+    tasks.restored(0).expect("what was written is read");
+    let took = began.elapsed();
+    assert_eq!(tasks.drafts().1, log.len());
+    took
+}

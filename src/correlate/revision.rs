@@ -1,0 +1,120 @@
+//! What a closed draft publishes: its next revision, if it says something new, and how that gives each original.
+
+use std::collections::HashMap;
+
+use crate::{
+    arrival::Timestamp,
+    avro,
+    correlate::{
+        Complete, Rules, WantedOriginal,
+        draft::Draft,
+        entry,
+        identity::RecordRef,
+        merge,
+        stored::{Carried, Published},
+    },
+    evidence::Flag,
+    mail::Digest,
+    record::{ArchiveFormat, JournalRecord, size},
+};
+
+/// The next revision of a draft, unless it would say what the last one said.
+pub fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) -> Option<Complete> {
+    let entries = entry::in_order(draft.pieces());
+    let (mut record, wanted, notice) = if entries.is_empty() {
+        (superseded(id, draft), Vec::new(), None)
+    } else {
+        let merge::Merge { record, wanted, notice } = merge::merge(id, &entries, draft.reused, &rules.topic_names);
+        (record, wanted, notice)
+    };
+    let carriers = entries.iter().flat_map(|entry| entry.originals().map(|(position, _)| position)).collect();
+    let digest = Digest::of(&avro::encode_datum(&record));
+    let mut published =
+        draft.published.take().unwrap_or(Published { revision: 0, digest: Digest([0; 32]), carried: Vec::new() });
+    if published.revision > 0 && published.digest == digest {
+        draft.published = Some(published);
+        return None;
+    }
+    published.revision += 1;
+    published.digest = digest;
+    record.revision = published.revision;
+    record.closed_at = now.0;
+    let wanted = carry(&mut record, wanted, &mut published, rules);
+    let non_delivery = notice.filter(|_| published.revision == 1);
+    draft.published = Some(published);
+    Some(Complete { record, wanted, carriers, non_delivery })
+}
+
+fn superseded(id: &RecordRef, draft: &Draft) -> JournalRecord {
+    let mut record = merge::empty_record(id);
+    record.superseded_by = draft.moved_to.iter().cloned().collect();
+    record.certificate.reason =
+        "All of its evidence has gone to other records, which more evidence told it from.".into();
+    (record.first_evidence_at, record.last_evidence_at) = (draft.touched_at.0, draft.touched_at.0);
+    record
+}
+
+/// Decides for each original how this revision gives it: its bytes, the earlier revision that carried it, or, where it
+/// does not fit the topic, the place where it arrived; and cuts a record that does not fit without any. Returns those
+/// whose bytes are wanted.
+fn carry(
+    record: &mut JournalRecord,
+    wanted: Vec<WantedOriginal>,
+    published: &mut Published,
+    rules: &Rules,
+) -> Vec<WantedOriginal> {
+    let carried: HashMap<Digest, &Carried> =
+        published.carried.iter().map(|carried| (carried.sha256, carried)).collect();
+    let again = rules.archive_format == ArchiveFormat::Report;
+    let mut by_reference = record.flags.contains(&Flag::OriginalByReference);
+    let mut waiting = Vec::new();
+    for original in wanted {
+        let earlier = carried.get(&original.sha256).filter(|carried| !again || carried.reference.is_some());
+        let reference = match earlier {
+            Some(Carried { reference: Some(reference), .. }) => reference.clone(),
+            Some(Carried { revision, .. }) => format!("revision:{revision}"),
+            None => rules.topic_names.reference(original.position),
+        };
+        record.originals[original.index].reference = Some(reference);
+        by_reference |= earlier.is_some_and(|carried| carried.reference.is_some());
+        if earlier.is_none() {
+            waiting.push(original);
+        }
+    }
+    let fitting = take_fitting(record, &waiting, rules);
+    by_reference |= fitting.len() < waiting.len();
+    if !by_reference {
+        record.flags.retain(|flag| *flag != Flag::OriginalByReference);
+    }
+    let newly = waiting.iter().filter(|original| !carried.contains_key(&original.sha256)).map(|original| {
+        let reference = record.originals.get(original.index).and_then(|recorded| recorded.reference.clone());
+        Carried { sha256: original.sha256, revision: published.revision, reference }
+    });
+    let newly: Vec<Carried> = newly.collect();
+    published.carried.extend(newly);
+    fitting
+}
+
+/// Those whose bytes fit beside the record, which is flagged, cut and referring as if none did.
+fn take_fitting(record: &mut JournalRecord, waiting: &[WantedOriginal], rules: &Rules) -> Vec<WantedOriginal> {
+    if let Err(place) = record.flags.binary_search(&Flag::OriginalByReference) {
+        record.flags.insert(place, Flag::OriginalByReference);
+    }
+    let format = rules.archive_format;
+    let mut room = usize::MAX;
+    if let Some(bytes_max) = rules.value_bytes_max.archive {
+        room = bytes_max.saturating_sub(size::fit_record(record, bytes_max, format));
+    }
+    let mut fitting = Vec::new();
+    for original in waiting {
+        let Some(recorded) = record.originals.get_mut(original.index) else { continue };
+        let content_bytes = usize::try_from(original.size).unwrap_or(usize::MAX);
+        let bytes = size::original_bytes_at_most(content_bytes, original.as_it_is, format);
+        if let Some(left) = room.checked_sub(bytes) {
+            room = left;
+            recorded.reference = None;
+            fitting.push(original.clone());
+        }
+    }
+    fitting
+}

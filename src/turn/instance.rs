@@ -1,0 +1,427 @@
+//! One instance's work among others on partitioned logs, as a value: what it is to do next, and what it makes of the
+//! answers. All that makes a restore, a rebalance and an abort safe is decided here, and nothing is asked of a client.
+//!
+//! A shell asks [`Instance::poll_step`], carries the step out, and hands back what came of it to the `handle_*` that the
+//! step names; a step that could not be carried out is tried again, or given up with [`Instance::handle_setback`]. What
+//! the group says may come between any two steps.
+//!
+//! There is one way to begin. Start-up, an assignment, an abort and a lost broker all run the same steps, in an order
+//! that is what makes them right: the committed positions are those of finished transactions; the drafts of those
+//! transactions lie below the changelog's end as it is learned afterwards; a restore that has read up to that end, once
+//! no transaction is open below it, has seen them all.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    arrival::{Arrival, Input, Timestamp},
+    turn::{Bodies, Counts, Outgoing, Progress, RestoreError, Tasks, TurnRules},
+};
+
+/// Offsets by input and partition.
+pub type Positions = BTreeMap<(Input, i32), i64>;
+
+/// The input topics, in the order that their partitions are told in.
+pub const INPUTS: [Input; 3] = [Input::Reports, Input::Envelopes, Input::Strays];
+
+/// The partitions of these numbers, of every input topic.
+pub fn input_partitions(numbers: &[i32]) -> impl Iterator<Item = (Input, i32)> + '_ {
+    INPUTS.iter().flat_map(move |input| numbers.iter().map(move |number| (*input, *number)))
+}
+
+/// Where a log begins, and the offset behind its last entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub first: i64,
+    pub end: i64,
+}
+
+/// What the shell is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Wait for what the group says, and for the outcome of a turn that may still be written. No answer.
+    StandBy,
+    /// Wait for the outcome of the turn that is being written: [`Instance::handle_written`], or a setback.
+    FinishWriting,
+    /// Wait for that outcome too, whatever it is, end the transaction if it is open, read nothing any more:
+    /// [`Instance::handle_aborted`].
+    Abort,
+    /// End the transactions that instances which are gone have left open. It may fail, at the cost of time only:
+    /// [`Instance::handle_orphans_ended`].
+    EndOrphans,
+    /// Ask for the committed positions of the inputs, without those of open transactions:
+    /// [`Instance::handle_committed`].
+    LearnCommitted,
+    /// Ask where the changelog begins and ends, open transactions counted in:
+    /// [`Instance::handle_changelog_bounds`].
+    LearnChangelogBounds,
+    /// Ask up to where the changelog is free of open transactions: [`Instance::handle_changelog_stable`].
+    LearnChangelogStable,
+    /// Ask where the inputs begin and end, open transactions counted in: [`Instance::handle_input_bounds`].
+    LearnInputBounds,
+    /// Read the changelog's committed entries, partition by partition up to [`Instance::changelog_unread`]:
+    /// [`Instance::handle_entry`] for each, [`Instance::handle_changelog_end`] where a partition has no more,
+    /// and [`Instance::handle_changelog_read`] after a while or at the end.
+    ReadChangelog,
+    /// Commit [`Instance::positions`] and nothing else: [`Instance::handle_claimed`].
+    Claim,
+    /// Begin to read the inputs at [`Instance::positions`]: [`Instance::handle_consuming`].
+    Consume,
+    /// Gather arrivals, [`Instance::turn`], and have the [`Parcel`] written.
+    Turn,
+}
+
+/// Why no instance may work on a partition until a person has looked at it.
+#[derive(Debug, thiserror::Error)]
+pub enum Impossible {
+    #[error("no position is known of {input:?}, partition {partition}, although the changelog tells that it was read")]
+    Forgotten { input: Input, partition: i32 },
+    #[error("the committed position in {input:?}, partition {partition}, is {committed}, and the log ends at {end}")]
+    BeyondEnd { input: Input, partition: i32, committed: i64, end: i64 },
+    #[error("partition {partition}: {error}")]
+    Entry { partition: i32, error: RestoreError },
+}
+
+/// Arrivals that were deleted before they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expired {
+    pub input: Input,
+    pub partition: i32,
+    pub arrivals: i64,
+}
+
+/// What was read for one turn.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    pub arrivals: Vec<Arrival>,
+    pub bytes: usize,
+    /// Where to resume, of each partition that something came from.
+    pub next: Positions,
+}
+
+impl Gathered {
+    pub fn take(&mut self, arrival: Arrival) {
+        let position = arrival.position;
+        self.next.insert((position.input, position.partition), position.offset + 1);
+        self.bytes += arrival.bytes.len();
+        self.arrivals.push(arrival);
+    }
+}
+
+/// What one transaction is to carry.
+#[derive(Debug)]
+pub struct Parcel {
+    pub outgoing: Vec<Outgoing>,
+    /// Never empty: a broker checks a transaction's generation by its positions.
+    pub positions: Positions,
+    pub counts: Counts,
+}
+
+impl Parcel {
+    /// Strays are on their way.
+    pub fn moves(&self) -> bool {
+        self.counts.moved > 0
+    }
+}
+
+pub struct Instance {
+    tasks: Tasks,
+    stage: Stage,
+    /// The partition numbers that are being worked on or restored.
+    numbers: Vec<i32>,
+    /// An assignment that is not taken up yet.
+    pending: Option<Vec<i32>>,
+    /// What was last committed of the inputs, or is about to be.
+    positions: Positions,
+    /// The turn that is being written, and whether it moves strays.
+    writing: Option<bool>,
+    more_due: bool,
+    entries_restored: u64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    Abort,
+    EndOrphans,
+    LearnCommitted,
+    LearnChangelogBounds { committed: Positions },
+    LearnChangelogStable { committed: Positions, changelog: BTreeMap<i32, Bounds> },
+    LearnInputBounds { committed: Positions, changelog: BTreeMap<i32, Bounds> },
+    ReadChangelog { unread: BTreeMap<i32, i64> },
+    Claim,
+    Consume,
+    Turns,
+}
+
+impl Instance {
+    pub fn new(rules: TurnRules) -> Instance {
+        Instance {
+            tasks: Tasks::new(rules),
+            stage: Stage::Idle,
+            numbers: Vec::new(),
+            pending: None,
+            positions: Positions::new(),
+            writing: None,
+            more_due: false,
+            entries_restored: 0,
+        }
+    }
+
+    pub fn poll_step(&mut self) -> Step {
+        if !matches!(self.stage, Stage::Abort) && self.pending.is_some() {
+            if self.writing.is_some() {
+                return Step::FinishWriting;
+            }
+            self.numbers = self.pending.take().unwrap_or_default();
+            self.stage = if self.numbers.is_empty() { Stage::Idle } else { Stage::EndOrphans };
+        }
+        match self.stage {
+            Stage::Idle => Step::StandBy,
+            Stage::Abort => Step::Abort,
+            Stage::EndOrphans => Step::EndOrphans,
+            Stage::LearnCommitted => Step::LearnCommitted,
+            Stage::LearnChangelogBounds { .. } => Step::LearnChangelogBounds,
+            Stage::LearnChangelogStable { .. } => Step::LearnChangelogStable,
+            Stage::LearnInputBounds { .. } => Step::LearnInputBounds,
+            Stage::ReadChangelog { .. } => Step::ReadChangelog,
+            Stage::Claim => Step::Claim,
+            Stage::Consume => Step::Consume,
+            Stage::Turns => Step::Turn,
+        }
+    }
+
+    /// The partition numbers that are being worked on or restored.
+    pub fn numbers(&self) -> &[i32] {
+        &self.numbers
+    }
+
+    /// What was last committed of the inputs, or is about to be.
+    pub fn positions(&self) -> &Positions {
+        &self.positions
+    }
+
+    /// Changelog entries that the last restore read.
+    pub fn entries_restored(&self) -> u64 {
+        self.entries_restored
+    }
+
+    /// How many drafts wait to be closed, and how many there are in all.
+    pub fn drafts(&self) -> (usize, usize) {
+        self.tasks.drafts()
+    }
+
+    /// The group takes everything back.
+    pub fn handle_revoked(&mut self) {
+        self.drop_tasks();
+        self.pending = None;
+    }
+
+    /// The group gives these partition numbers, and no others.
+    pub fn handle_assigned(&mut self, numbers: Vec<i32>) {
+        self.drop_tasks();
+        self.pending = Some(numbers);
+    }
+
+    /// A turn or a restore has to be given up: the same numbers are begun anew.
+    pub fn handle_setback(&mut self) {
+        if self.pending.is_none() && !self.numbers.is_empty() {
+            self.pending = Some(self.numbers.clone());
+        }
+        self.drop_tasks();
+        self.stage = Stage::Abort;
+    }
+
+    pub fn handle_aborted(&mut self) {
+        self.writing = None;
+        self.stage = Stage::Idle;
+    }
+
+    fn drop_tasks(&mut self) {
+        for number in std::mem::take(&mut self.numbers) {
+            self.tasks.revoke(number);
+        }
+        self.positions.clear();
+        self.more_due = false;
+        if !matches!(self.stage, Stage::Abort) {
+            self.stage = Stage::Idle;
+        }
+    }
+
+    pub fn handle_orphans_ended(&mut self) {
+        self.stage = Stage::LearnCommitted;
+    }
+
+    /// `committed` lacks the partitions that nothing was committed of.
+    pub fn handle_committed(&mut self, committed: Positions) {
+        self.stage = Stage::LearnChangelogBounds { committed };
+    }
+
+    /// Of each partition of the changelog that is worked on.
+    pub fn handle_changelog_bounds(&mut self, changelog: BTreeMap<i32, Bounds>) {
+        if let Stage::LearnChangelogBounds { committed } = &mut self.stage {
+            let committed = std::mem::take(committed);
+            self.stage = Stage::LearnChangelogStable { committed, changelog };
+        }
+    }
+
+    /// Of each of those partitions, the first offset of an open transaction, or the end. Says whether the restore may go
+    /// on; if not, the step stays.
+    pub fn handle_changelog_stable(&mut self, stable: &BTreeMap<i32, i64>) -> bool {
+        let Stage::LearnChangelogStable { committed, changelog } = &mut self.stage else { return false };
+        if changelog.iter().any(|(number, bounds)| stable[number] < bounds.end) {
+            return false;
+        }
+        let (committed, changelog) = (std::mem::take(committed), std::mem::take(changelog));
+        self.stage = Stage::LearnInputBounds { committed, changelog };
+        true
+    }
+
+    /// Of each partition of the inputs that is worked on. Tells what was deleted unread.
+    pub fn handle_input_bounds(&mut self, inputs: &BTreeMap<(Input, i32), Bounds>) -> Result<Vec<Expired>, Impossible> {
+        let Stage::LearnInputBounds { committed, changelog } = &mut self.stage else { return Ok(Vec::new()) };
+        let (committed, mut changelog) = (std::mem::take(committed), std::mem::take(changelog));
+        changelog.retain(|_, bounds| bounds.first < bounds.end);
+        let mut expired = Vec::new();
+        for (&(input, partition), &Bounds { first, end }) in inputs {
+            let position = match committed.get(&(input, partition)) {
+                // Reading it from its beginning would publish records again.
+                None if changelog.contains_key(&partition) => return Err(Impossible::Forgotten { input, partition }),
+                None => first,
+                Some(&committed) if committed > end => {
+                    return Err(Impossible::BeyondEnd { input, partition, committed, end });
+                }
+                Some(&committed) => {
+                    if committed < first {
+                        expired.push(Expired { input, partition, arrivals: first - committed });
+                    }
+                    committed.max(first)
+                }
+            };
+            self.positions.insert((input, partition), position);
+        }
+        for number in &self.numbers {
+            self.tasks.assign(*number);
+        }
+        self.entries_restored = 0;
+        self.stage = Stage::ReadChangelog {
+            unread: changelog.into_iter().map(|(number, bounds)| (number, bounds.end)).collect(),
+        };
+        Ok(expired)
+    }
+
+    /// The changelog's partitions that are still to be read, with the offset behind the last entry of interest.
+    pub fn changelog_unread(&self) -> BTreeMap<i32, i64> {
+        match &self.stage {
+            Stage::ReadChangelog { unread } => unread.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// Whether nothing of the changelog is left to read.
+    pub fn changelog_is_read(&self) -> bool {
+        matches!(&self.stage, Stage::ReadChangelog { unread } if unread.is_empty())
+    }
+
+    /// One entry of the changelog, in the order of its partition; `value` none is a tombstone.
+    pub fn handle_entry(&mut self, number: i32, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        let Stage::ReadChangelog { unread } = &mut self.stage else { return };
+        self.entries_restored += 1;
+        if unread.get(&number).is_some_and(|end| offset + 1 >= *end) {
+            unread.remove(&number);
+        }
+        if let Some(key) = key {
+            self.tasks.restore(number, key, value);
+        }
+    }
+
+    /// The partition has no entry any more. The last ones may lie below its end: transactions' marks and compaction
+    /// leave offsets without entries.
+    pub fn handle_changelog_end(&mut self, number: i32) {
+        if let Stage::ReadChangelog { unread } = &mut self.stage {
+            unread.remove(&number);
+        }
+    }
+
+    /// Goes on where every partition has been read; says whether it does.
+    pub fn handle_changelog_read(&mut self) -> Result<bool, Impossible> {
+        if !self.changelog_is_read() {
+            return Ok(false);
+        }
+        for &partition in &self.numbers {
+            self.tasks.restored(partition).map_err(|error| Impossible::Entry { partition, error })?;
+        }
+        self.stage = Stage::Claim;
+        Ok(true)
+    }
+
+    /// The positions are committed with this instance's name: who takes over after a crash knows whose transaction to
+    /// end. It has proved too that this instance may write.
+    pub fn handle_claimed(&mut self) {
+        self.stage = Stage::Consume;
+    }
+
+    pub fn handle_consuming(&mut self) {
+        self.stage = Stage::Turns;
+    }
+
+    /// Whether a turn without arrivals has something to publish.
+    pub fn is_due(&self, wall: Timestamp) -> bool {
+        self.more_due || self.tasks.poll_deadline().is_some_and(|due| due <= wall)
+    }
+
+    /// The last turn published all that one may, and there is more.
+    pub fn more_due(&self) -> bool {
+        self.more_due
+    }
+
+    /// How much is left to read of each input partition, given where the logs end, as a reader of committed values sees
+    /// it, and where reading is; unknown where nobody answered.
+    pub fn lags(&self, ends: &Positions, read: &Positions) -> Positions {
+        // Where nothing was read since the partition was taken up, it is where it was taken up.
+        let position = |at| read.get(&at).or_else(|| self.positions.get(&at));
+        input_partitions(&self.numbers).filter_map(|at| Some((at, ends.get(&at)? - position(at)?))).collect()
+    }
+
+    /// Builds a turn: the arrivals in the order read, the lags after them, the wall clock. None: there is nothing to
+    /// write.
+    pub fn turn(
+        &mut self,
+        gathered: Gathered,
+        lags: &Positions,
+        wall: Timestamp,
+        bodies: &mut dyn Bodies,
+    ) -> Option<Parcel> {
+        let moves = self.writing.unwrap_or(false);
+        let progress: Vec<Progress> = input_partitions(&self.numbers)
+            .map(|(input, partition)| {
+                // Until strays that are on their way are written, nothing tells that their topic is read to its end.
+                let hidden = moves && input == Input::Strays;
+                let at_end = lags.get(&(input, partition)).is_some_and(|lag| *lag <= 0) && !hidden;
+                Progress { input, partition, at_end }
+            })
+            .collect();
+        let output = self.tasks.turn(gathered.arrivals, &progress, wall, bodies);
+        self.more_due = output.more_due;
+        if output.outgoing.is_empty() && gathered.next.is_empty() {
+            return None;
+        }
+        let mut positions = gathered.next;
+        self.positions.extend(positions.clone());
+        // A member that has been left behind without knowing it must publish nothing, arrivals or not.
+        if positions.is_empty() {
+            positions.extend(self.positions.first_key_value().map(|(at, offset)| (*at, *offset)));
+        }
+        Some(Parcel { outgoing: output.outgoing, positions, counts: output.counts })
+    }
+
+    /// A turn is being written. There is never a second one: its transaction would be the same.
+    pub fn handle_begun(&mut self, moves: bool) {
+        debug_assert!(self.writing.is_none(), "the last turn's outcome is known before the next is begun");
+        self.writing = Some(moves);
+    }
+
+    /// The turn that was being written is committed.
+    pub fn handle_written(&mut self) {
+        self.writing = None;
+    }
+}

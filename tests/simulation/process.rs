@@ -1,0 +1,546 @@
+//! One process as the simulation runs it: a real [`Instance`] with the real rooms in it. What a shell does around an
+//! instance is done here in steps between which anything else may happen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use mailjournal::{
+    arrival::{Arrival, Format, Input, Position, Timestamp},
+    mail::Key,
+    record::{Disposition, LedgerRow},
+    turn::{
+        Bodies, Outgoing, Output,
+        instance::{Bounds, Gathered, INPUTS, Instance, Parcel, Positions, Step, input_partitions},
+        stray,
+    },
+};
+
+use crate::{
+    check::{Check, Limits},
+    kafka::{At, DRAFTS, Entry, Kafka, Refusal, Told, Topic},
+    mutation::Mutation,
+    script::{Script, read_as},
+    world::{Broken, rules},
+};
+
+/// One process: an instance, its writer, and what its clients know.
+pub struct Process {
+    id: &'static str,
+    /// None until the last process of this name is fenced.
+    pub epoch: Option<u32>,
+    pub instance: Instance,
+    generation: u32,
+    /// Where each input partition is read next, while they are read.
+    pub reading: Option<Positions>,
+    /// Where the changelog is read next.
+    pub cursors: BTreeMap<i32, i64>,
+    pub held: Held,
+    writer: Option<Writer>,
+    /// The highest arrival time of each input partition since it was taken up.
+    highest: BTreeMap<(Input, i32), i64>,
+    pub fail_next: bool,
+    pub doubt_next: Option<bool>,
+    /// Message-IDs of arrivals, for one mutation.
+    seen: BTreeSet<Key>,
+}
+
+/// Between two steps of a turn.
+pub enum Held {
+    Nothing,
+    Gathered(Gathered, Positions),
+    Built(Parcel, Limits),
+}
+
+struct Writer {
+    values: Vec<(At, Entry)>,
+    next: usize,
+    positions: Positions,
+    positioned: bool,
+    generation: u32,
+    claims: bool,
+    outcome: Option<Result<(), Failure>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    Abort,
+    StartAnew,
+}
+
+struct Lookup<'k> {
+    kafka: &'k Kafka,
+    failed: bool,
+}
+
+impl Bodies for Lookup<'_> {
+    fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
+        self.failed |= self.kafka.away && !wanted.is_empty();
+        let one = |position: &Position| {
+            let log = self.kafka.logs.get(&(Topic::Input(position.input), position.partition));
+            let entry = log.and_then(|log| log.committed(position.offset));
+            entry.and_then(|entry| entry.value.clone()).ok_or_else(|| "its topic has deleted it".to_owned())
+        };
+        wanted.iter().map(one).collect()
+    }
+}
+
+/// What lies at a place of an input topic, as the shell reads it.
+pub fn arrival(position: Position, entry: &Entry) -> Arrival {
+    let bytes = entry.value.clone().unwrap_or_default();
+    if position.input == Input::Strays {
+        return stray::receive(position, entry.key.clone(), bytes, entry.headers.clone())
+            .expect("only instances write strays");
+    }
+    let text = |name: &str| {
+        let found = entry.headers.iter().find(|(header, _)| header == name);
+        found.and_then(|(_, value)| String::from_utf8(value.as_deref()?.to_vec()).ok())
+    };
+    Arrival {
+        position,
+        origin: position,
+        format: if position.input == Input::Envelopes { Format::EnvelopeEvent } else { Format::Mail },
+        at: Timestamp(entry.at),
+        server: text(stray::SERVER),
+        journal_recipients: text(stray::JOURNAL_RECIPIENT).into_iter().collect(),
+        bytes,
+        key: entry.key.clone(),
+        headers: entry.headers.clone(),
+        source: None,
+    }
+}
+
+/// What a step came to: done, a failure of the outside world, or a broken promise.
+pub type Stepped = Result<Result<(), Failure>, Broken>;
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        match refusal {
+            Refusal::Fenced => Failure::StartAnew,
+            Refusal::Abort | Refusal::Again => Failure::Abort,
+        }
+    }
+}
+
+impl Process {
+    pub fn new(id: &'static str, script: &Script) -> Process {
+        Process {
+            id,
+            epoch: None,
+            instance: Instance::new(rules(script)),
+            generation: 0,
+            reading: None,
+            cursors: BTreeMap::new(),
+            held: Held::Nothing,
+            writer: None,
+            highest: BTreeMap::new(),
+            fail_next: false,
+            doubt_next: None,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// Something is on its way to be visible.
+    pub fn holds_something(&self) -> bool {
+        let held = match &self.held {
+            Held::Nothing => false,
+            Held::Gathered(gathered, _) => !gathered.arrivals.is_empty(),
+            Held::Built(..) => true,
+        };
+        held || self.writer.is_some()
+    }
+
+    pub fn step(
+        &mut self,
+        kafka: &mut Kafka,
+        check: &mut Check,
+        wall: Timestamp,
+        choice: usize,
+        mutation: Option<Mutation>,
+    ) -> Stepped {
+        let wrong = |this| mutation == Some(this);
+        let Some(epoch) = self.epoch else {
+            self.epoch = kafka.init(self.id).ok();
+            return Ok(Ok(()));
+        };
+        let aborting = self.instance.poll_step() == Step::Abort;
+        if let Some(outcome) = self.take_outcome() {
+            match outcome {
+                Ok(()) => self.instance.handle_written(),
+                Err(Failure::Abort) if wrong(Mutation::NotRewoundOnAbort) && self.reading.is_some() => {
+                    let _ = kafka.abort(self.id, epoch);
+                    self.instance.handle_written();
+                    self.held = Held::Nothing;
+                    if let Ok(positions) = kafka.committed_positions(self.instance.numbers(), false) {
+                        self.reading = Some(positions);
+                    }
+                }
+                Err(Failure::Abort) if wrong(Mutation::FailureTakenForSuccess) => {
+                    let _ = kafka.abort(self.id, epoch);
+                    self.instance.handle_written();
+                }
+                Err(Failure::Abort) if aborting => {}
+                Err(failure) => return Ok(Err(failure)),
+            }
+        }
+        match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Nothing => {}
+            Held::Gathered(gathered, lags) => return self.build(gathered, &lags, kafka, wall, mutation),
+            Held::Built(parcel, limits) => {
+                self.hand_over(parcel, limits, kafka, check, mutation);
+                return Ok(Ok(()));
+            }
+        }
+        let numbers = self.instance.numbers().to_vec();
+        let step = self.instance.poll_step();
+        if step != Step::ReadChangelog {
+            self.cursors.clear();
+        }
+        match step {
+            Step::StandBy => {}
+            Step::FinishWriting => return Ok(Ok(())),
+            Step::Abort => {
+                if self.writer.is_some() {
+                    return Ok(Ok(()));
+                }
+                match kafka.abort(self.id, epoch) {
+                    Ok(()) => {
+                        self.reading = None;
+                        self.instance.handle_aborted();
+                    }
+                    Err(Refusal::Again) => {}
+                    Err(refusal) => return Ok(Err(refusal.into())),
+                }
+            }
+            Step::EndOrphans => {
+                // It may fail.
+                if !choice.is_multiple_of(4) {
+                    for id in kafka.orphans(&numbers) {
+                        let _ = kafka.init(id);
+                    }
+                }
+                self.instance.handle_orphans_ended();
+            }
+            Step::LearnCommitted => {
+                if let Ok(positions) = kafka.committed_positions(&numbers, !wrong(Mutation::PositionsNotStable)) {
+                    self.instance.handle_committed(positions);
+                }
+            }
+            _ if kafka.away => {}
+            Step::LearnChangelogBounds => {
+                let bounds = numbers.iter().map(|number| {
+                    let log = kafka.log((DRAFTS, *number));
+                    (*number, Bounds { first: log.first, end: log.high() })
+                });
+                self.instance.handle_changelog_bounds(bounds.collect());
+            }
+            Step::LearnChangelogStable => {
+                let stable = |number: &i32| {
+                    let log = kafka.log((DRAFTS, *number));
+                    (*number, if wrong(Mutation::RestoreDoesNotWait) { log.high() } else { log.stable() })
+                };
+                self.instance.handle_changelog_stable(&numbers.iter().map(stable).collect());
+            }
+            Step::LearnInputBounds => {
+                let bounds = input_partitions(&numbers).map(|at| {
+                    let log = kafka.log((Topic::Input(at.0), at.1));
+                    (at, Bounds { first: log.first, end: log.high() })
+                });
+                let expired = self.instance.handle_input_bounds(&bounds.collect());
+                expired.map_err(|impossible| impossible.to_string())?;
+            }
+            Step::ReadChangelog => self.read_changelog(kafka, choice, mutation)?,
+            Step::Claim => {
+                self.begin(Vec::new(), self.instance.positions().clone(), true);
+                return Ok(Ok(()));
+            }
+            Step::Consume => {
+                let mut positions = self.instance.positions().clone();
+                if wrong(Mutation::ResumesOneBehind) {
+                    positions.values_mut().filter(|offset| **offset > 0).for_each(|offset| *offset += 1);
+                }
+                self.reading = Some(positions);
+                self.highest.clear();
+                self.instance.handle_consuming();
+            }
+            Step::Turn => return Ok(self.gather(kafka, choice)),
+        }
+        self.poll_group(kafka);
+        Ok(Ok(()))
+    }
+
+    /// One step of the writer's thread.
+    pub fn write(&mut self, kafka: &mut Kafka, mutation: Option<Mutation>) {
+        let (Some(epoch), Some(writer)) = (self.epoch, &mut self.writer) else { return };
+        if writer.outcome.is_some() {
+            return;
+        }
+        let id = self.id;
+        let wrong = |this| mutation == Some(this);
+        if std::mem::take(&mut self.fail_next) {
+            writer.outcome = Some(Err(Failure::Abort));
+            return;
+        }
+        let result = if writer.next < writer.values.len() {
+            let (at, entry) = writer.values[writer.next].clone();
+            kafka.append(id, epoch, at, entry).map(|()| writer.next += 1)
+        } else if !writer.positioned {
+            match writer.positions.is_empty() || wrong(Mutation::PositionsAfterTheTurn) {
+                true => Ok(()),
+                false => kafka.add_positions(id, epoch, &writer.positions, writer.generation),
+            }
+            .map(|()| writer.positioned = true)
+        } else if let Some(effect) = self.doubt_next.take() {
+            let committed = if effect { kafka.commit(id, epoch) } else { Ok(()) };
+            committed.map(|()| match wrong(Mutation::DoubtWrittenAgain) {
+                true => (writer.next, writer.positioned) = (0, false),
+                false => writer.outcome = Some(Err(Failure::StartAnew)),
+            })
+        } else {
+            kafka.commit(id, epoch).map(|()| {
+                if wrong(Mutation::PositionsAfterTheTurn) {
+                    kafka.commit_positions(id, &writer.positions);
+                }
+                writer.outcome = Some(Ok(()));
+            })
+        };
+        match result {
+            Ok(()) | Err(Refusal::Again) => {}
+            Err(Refusal::Abort) => writer.outcome = Some(Err(Failure::Abort)),
+            Err(Refusal::Fenced) => writer.outcome = Some(Err(Failure::StartAnew)),
+        }
+    }
+
+    /// The outcome of the turn that was being written; a claim is answered here.
+    fn take_outcome(&mut self) -> Option<Result<(), Failure>> {
+        let outcome = self.writer.as_ref()?.outcome?;
+        let writer = self.writer.take()?;
+        if writer.claims && outcome.is_ok() && self.instance.poll_step() == Step::Claim {
+            self.instance.handle_claimed();
+            return None;
+        }
+        Some(outcome)
+    }
+
+    fn begin(&mut self, values: Vec<(At, Entry)>, positions: Positions, claims: bool) {
+        if self.writer.is_none() {
+            self.writer = Some(Writer {
+                values,
+                next: 0,
+                positions,
+                positioned: false,
+                generation: self.generation,
+                claims,
+                outcome: None,
+            });
+        }
+    }
+
+    /// Returns whether the group said something.
+    fn poll_group(&mut self, kafka: &mut Kafka) -> bool {
+        let told = kafka.poll_group(self.id, &mut self.generation);
+        for told in &told {
+            self.reading = None;
+            match told {
+                Told::Revoked => self.instance.handle_revoked(),
+                Told::Assigned(numbers) => self.instance.handle_assigned(numbers.clone()),
+            }
+        }
+        !told.is_empty()
+    }
+
+    fn read_changelog(&mut self, kafka: &mut Kafka, choice: usize, mutation: Option<Mutation>) -> Result<(), Broken> {
+        let wrong = |this| mutation == Some(this);
+        for (number, end) in self.instance.changelog_unread() {
+            let log = kafka.log((DRAFTS, number));
+            let first = if wrong(Mutation::RestoreSkipsTheFirst) { log.first + 1 } else { log.first };
+            let cursor = self.cursors.entry(number).or_insert(first);
+            for _ in 0..1 + choice % 5 {
+                let next = match wrong(Mutation::RestoreReadsUncommitted) {
+                    true => log.next_of_any(*cursor),
+                    false => log.next(*cursor),
+                };
+                let Some((offset, entry)) = next else {
+                    // An open transaction hides what may come.
+                    if log.stable() >= end || wrong(Mutation::RestoreDoesNotWait) {
+                        self.instance.handle_changelog_end(number);
+                    }
+                    break;
+                };
+                *cursor = offset + 1;
+                if wrong(Mutation::RestoreOneShort) && log.next(offset + 1).is_none() {
+                    continue;
+                }
+                if wrong(Mutation::RestoreFirstWins)
+                    && let Some((earlier, _)) = log.next(0)
+                    && earlier < offset
+                    && log.next(earlier).is_some_and(|(_, first)| first.key == entry.key)
+                {
+                    continue;
+                }
+                self.instance.handle_entry(number, offset, entry.key.as_deref(), entry.value.as_deref());
+            }
+        }
+        self.instance.handle_changelog_read().map_err(|impossible| impossible.to_string())?;
+        Ok(())
+    }
+
+    /// Reads some arrivals, serves the group, and asks how far the logs reach.
+    fn gather(&mut self, kafka: &mut Kafka, choice: usize) -> Result<(), Failure> {
+        let mut gathered = Gathered::default();
+        let Some(reading) = &mut self.reading else { return Ok(()) };
+        let ats: Vec<(Input, i32)> = reading.keys().copied().collect();
+        for turn in 0..choice % 7 {
+            if kafka.away || ats.is_empty() {
+                break;
+            }
+            let at = ats[(choice / 7 + turn) % ats.len()];
+            let log = kafka.log((Topic::Input(at.0), at.1));
+            let from = reading[&at];
+            if from < log.first {
+                return Err(Failure::Abort);
+            }
+            for _ in 0..1 + choice % 3 {
+                if let Some((offset, entry)) = log.next(reading[&at]) {
+                    gathered.take(arrival(Position { input: at.0, partition: at.1, offset }, entry));
+                    reading.insert(at, offset + 1);
+                } else {
+                    // The client passes marks by itself.
+                    reading.insert(at, reading[&at].max(log.stable()));
+                }
+            }
+        }
+        if self.poll_group(kafka) {
+            return Ok(());
+        }
+        let Some(reading) = &self.reading else { return Ok(()) };
+        let ends: Positions = if kafka.away {
+            Positions::new()
+        } else {
+            ats.iter().map(|at| (*at, kafka.log((Topic::Input(at.0), at.1)).stable())).collect()
+        };
+        let lags = self.instance.lags(&ends, reading);
+        self.held = Held::Gathered(gathered, lags);
+        Ok(())
+    }
+
+    fn build(
+        &mut self,
+        mut gathered: Gathered,
+        lags: &Positions,
+        kafka: &mut Kafka,
+        wall: Timestamp,
+        mutation: Option<Mutation>,
+    ) -> Stepped {
+        let wrong = |this| mutation == Some(this);
+        if gathered.arrivals.is_empty() && !self.instance.is_due(wall) && wall.0 % 7 != 0 {
+            return Ok(Ok(()));
+        }
+        for arrival in &gathered.arrivals {
+            let highest = self.highest.entry((arrival.position.input, arrival.position.partition)).or_insert(i64::MIN);
+            *highest = (*highest).max(arrival.at.0.min(wall.0));
+        }
+        let limits = self.limits(lags, wall);
+        let lags = match wrong(Mutation::WallClockAlways) {
+            true => lags.keys().map(|at| (*at, 0)).collect(),
+            false => lags.clone(),
+        };
+        let unseen = if wrong(Mutation::FirstWins) { self.take_seen(&mut gathered) } else { Vec::new() };
+        let empty = gathered.next.is_empty();
+        let mut lookup = Lookup { kafka, failed: false };
+        let parcel = self.instance.turn(gathered, &lags, wall, &mut lookup);
+        if lookup.failed {
+            return Ok(Err(Failure::Abort));
+        }
+        let Some(mut parcel) = parcel else { return Ok(Ok(())) };
+        if parcel.positions.is_empty() {
+            return Err("a turn without positions is not fenced".to_owned());
+        }
+        parcel.outgoing.extend(unseen);
+        if empty && wrong(Mutation::EmptyTurnUnfenced) {
+            parcel.positions.clear();
+        }
+        self.held = Held::Built(parcel, limits);
+        Ok(Ok(()))
+    }
+
+    /// Takes out what comes under a Message-ID that came before, and calls it a duplicate.
+    fn take_seen(&mut self, gathered: &mut Gathered) -> Vec<Outgoing> {
+        let mut rows = Vec::new();
+        gathered.arrivals.retain(|arrival| {
+            let key = read_as(arrival.format, &arrival.bytes).map(|read| read.key);
+            let again = arrival.position.input != Input::Strays && key.is_some_and(|key| !self.seen.insert(key));
+            if again {
+                let Position { input, partition, offset } = arrival.position;
+                let topic = if input == Input::Reports { "journal.reports" } else { "journal.envelopes" };
+                let row = LedgerRow {
+                    topic: topic.to_owned(),
+                    partition,
+                    offset,
+                    disposition: Disposition::Duplicate,
+                    record_id: None,
+                    reason: None,
+                    source: None,
+                };
+                rows.push(Outgoing {
+                    output: Output::Ledger,
+                    partition: None,
+                    key: None,
+                    value: Some(mailjournal::record::to_json(&row).into()),
+                    headers: Vec::new(),
+                    originals: Vec::new(),
+                });
+            }
+            !again
+        });
+        rows
+    }
+
+    /// Up to when a record of each partition may be closed: a backlog holds the time back.
+    fn limits(&self, lags: &Positions, wall: Timestamp) -> Limits {
+        let limit = |number: &i32| {
+            let of = |input: &Input| match lags.get(&(*input, *number)) {
+                Some(lag) if *lag <= 0 => wall.0,
+                _ => self.highest.get(&(*input, *number)).copied().unwrap_or(i64::MIN),
+            };
+            (*number, INPUTS.iter().map(of).min().unwrap_or(i64::MIN))
+        };
+        self.instance.numbers().iter().map(limit).collect()
+    }
+
+    /// Waits until the last turn is written.
+    fn hand_over(
+        &mut self,
+        parcel: Parcel,
+        limits: Limits,
+        kafka: &mut Kafka,
+        check: &mut Check,
+        mutation: Option<Mutation>,
+    ) {
+        if self.writer.is_some() {
+            self.held = Held::Built(parcel, limits);
+            return;
+        }
+        let moves = parcel.moves();
+        let Parcel { mut outgoing, positions, .. } = parcel;
+        match mutation {
+            Some(Mutation::PositionsOutsideTheTurn) => kafka.commit_positions(self.id, &positions),
+            Some(Mutation::NoTombstones) => {
+                outgoing.retain(|value| value.output != Output::Drafts || value.value.is_some());
+            }
+            Some(Mutation::StrayDropped) => {
+                if let Some(place) = outgoing.iter().position(|value| value.output == Output::Strays) {
+                    outgoing.remove(place);
+                }
+            }
+            _ => {}
+        }
+        check.limits.insert(self.id, limits);
+        let values = outgoing.into_iter().map(|value| {
+            let at = (Topic::from(value.output), value.partition.unwrap_or(0));
+            let headers = value.headers.into_iter().map(|(name, text)| (name, Some(text))).collect();
+            (at, Entry { key: value.key, value: value.value, headers, at: 0 })
+        });
+        self.begin(values.collect(), positions, false);
+        self.instance.handle_begun(moves);
+    }
+}

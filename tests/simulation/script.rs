@@ -1,0 +1,349 @@
+//! A history before it happens: what will arrive, and the order of steps and faults. All of it follows from a seed; every
+//! operation means something, or nothing, whatever came before it, so that a history can be shortened.
+
+use std::fmt;
+
+use bytes::Bytes;
+use mailjournal::{
+    arrival::{Format, Input},
+    evidence::{
+        self, Evidence, Hop, How, RecipientKind,
+        envelope_event::{Direction, EnvelopeEvent, EventGroup, EventRecipient, EventRole, Stage},
+    },
+    sample::random::Random,
+    turn::home::home_partition,
+};
+
+/// The names of the instances, which are their transactional ids too.
+pub const NAMES: [&str; 3] = ["a", "b", "c"];
+
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub partitions: i32,
+    /// Bytes of recent arrivals that an instance keeps.
+    pub recent_bytes_max: usize,
+    /// Published drafts that it keeps at hand.
+    pub awake_drafts_max: usize,
+    pub given: Vec<Given>,
+    pub operations: Vec<Operation>,
+}
+
+/// One arrival to be.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub input: Input,
+    pub bytes: Bytes,
+    pub server: Option<&'static str>,
+    pub journal: Option<&'static str>,
+    pub home: i32,
+    pub in_words: String,
+}
+
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// The next arrival comes, this late, on its home partition or another.
+    Give {
+        late: i64,
+        elsewhere: Option<i32>,
+    },
+    /// An arrival that has come comes once more.
+    Repeat {
+        index: usize,
+        elsewhere: Option<i32>,
+    },
+    /// The instance does so many steps of its loop, or of its writer.
+    Step {
+        who: usize,
+        writer: bool,
+        steps: usize,
+        choice: usize,
+    },
+    Crash {
+        who: usize,
+    },
+    /// Where the process has ended, it starts again.
+    Restart {
+        who: usize,
+    },
+    Pause {
+        who: usize,
+    },
+    Resume {
+        who: usize,
+    },
+    /// The group's coordinator has not heard of it for too long.
+    Kick {
+        who: usize,
+    },
+    /// It stops in order: the turn under way is written first.
+    Stop {
+        who: usize,
+    },
+    /// Its transaction fails.
+    Fail {
+        who: usize,
+    },
+    /// Its commit is not answered; it takes effect or does not.
+    Doubt {
+        who: usize,
+        effect: bool,
+    },
+    /// It waits no longer, and starts anew.
+    GiveUp {
+        who: usize,
+    },
+    Away(bool),
+    /// One mark of an ending transaction is written.
+    Mark(usize),
+    /// The broker ends its open transaction.
+    TimeOut {
+        who: usize,
+    },
+    ClockJump {
+        who: usize,
+        millis: i64,
+    },
+    Time {
+        millis: i64,
+    },
+    Compact {
+        partition: i32,
+        keys: u64,
+        tombstones: bool,
+    },
+    /// The log's beginning is deleted, so many thousandths of it.
+    Retain {
+        input: Input,
+        partition: i32,
+        per_mille: i64,
+    },
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |who: &usize| NAMES[*who];
+        match self {
+            Operation::Give { late, elsewhere: None } => write!(f, "the next arrival comes, {late} ms late"),
+            Operation::Give { late, elsewhere: Some(partition) } => {
+                write!(f, "the next arrival comes, {late} ms late, on partition {partition}")
+            }
+            Operation::Repeat { index, elsewhere } => write!(f, "arrival {index} comes again ({elsewhere:?})"),
+            Operation::Step { who, writer: false, steps, choice } => {
+                write!(f, "{} does {steps} steps ({choice})", name(who))
+            }
+            Operation::Step { who, writer: true, steps, .. } => {
+                write!(f, "{} writes {steps} steps of its turn", name(who))
+            }
+            Operation::Crash { who } => write!(f, "{} crashes", name(who)),
+            Operation::Restart { who } => write!(f, "{} starts", name(who)),
+            Operation::Pause { who } => write!(f, "{} is paused", name(who)),
+            Operation::Resume { who } => write!(f, "{} wakes", name(who)),
+            Operation::Kick { who } => write!(f, "the group gives {} up", name(who)),
+            Operation::Stop { who } => write!(f, "{} stops in order", name(who)),
+            Operation::Fail { who } => write!(f, "the next write of {} fails", name(who)),
+            Operation::Doubt { who, effect } => {
+                write!(f, "the next commit of {} is not answered; takes effect: {effect}", name(who))
+            }
+            Operation::GiveUp { who } => write!(f, "{} takes new clients", name(who)),
+            Operation::Away(true) => write!(f, "no broker answers"),
+            Operation::Away(false) => write!(f, "brokers answer"),
+            Operation::Mark(choice) => write!(f, "a transaction mark is written ({choice})"),
+            Operation::TimeOut { who } => write!(f, "the broker ends the open transaction of {}", name(who)),
+            Operation::ClockJump { who, millis } => write!(f, "the clock of {} jumps by {millis} ms", name(who)),
+            Operation::Time { millis } => write!(f, "{millis} ms pass"),
+            Operation::Compact { partition, tombstones, keys } => {
+                write!(f, "the changelog's partition {partition} is compacted ({keys:x}, tombstones {tombstones})")
+            }
+            Operation::Retain { input, partition, per_mille } => {
+                write!(f, "retention deletes {per_mille} ‰ of {input:?}, partition {partition}")
+            }
+        }
+    }
+}
+
+impl Script {
+    pub fn of(seed: u64) -> Script {
+        let mut random = Random::new(seed, 1);
+        let partitions = 1 + random.below(3) as i32;
+        let given = arrivals(&mut random, partitions);
+        let mut script = Script {
+            partitions,
+            recent_bytes_max: *random.pick(&[0, 3_000, 1 << 20]),
+            awake_drafts_max: *random.pick(&[0, 1, 1_000]),
+            given,
+            operations: Vec::new(),
+        };
+        script.operations = operations(&mut Random::new(seed, 2), &script);
+        script
+    }
+}
+
+/// Which faults a history has: not all at once, or none is seen for the others.
+fn operations(random: &mut Random, script: &Script) -> Vec<Operation> {
+    let faults = random.number();
+    let has = |fault: u32| faults >> fault & 1 == 1;
+    let crowd = 1 + random.below(NAMES.len());
+    let mut operations: Vec<Operation> = (0..crowd).map(|who| Operation::Restart { who }).collect();
+    // One that has settled in shows more than one that is put off from the beginning.
+    for who in (0..crowd).cycle().take(crowd * 12) {
+        operations.push(Operation::Step { who, writer: true, steps: 8, choice: 0 });
+        operations.push(Operation::Step { who, writer: false, steps: 3, choice: 0 });
+        operations.push(Operation::Mark(random.below(64)));
+    }
+    let length = 20 + random.below(100);
+    let mut left = script.given.len();
+    for index in 0..length {
+        let who = random.below(crowd);
+        let elsewhere = |random: &mut Random| {
+            (has(0) && random.chance(300)).then(|| random.below(script.partitions as usize) as i32)
+        };
+        if random.below(length - index) < left {
+            left -= 1;
+            let late = if has(1) { random.millis(-3_000, 9_000) } else { 0 };
+            operations.push(Operation::Give { late, elsewhere: elsewhere(random) });
+        }
+        let steps = 1 + random.below(6);
+        operations.push(match random.below(34) {
+            0..=8 => Operation::Step { who, writer: false, steps, choice: random.below(64) },
+            9..=15 => Operation::Step { who, writer: true, steps: steps * 2, choice: 0 },
+            16..=18 => Operation::Mark(random.below(64)),
+            19 if has(2) => Operation::Crash { who },
+            20 => Operation::Restart { who },
+            21 if has(3) => Operation::Pause { who },
+            22 => Operation::Resume { who },
+            23 if has(4) => Operation::Kick { who },
+            24 if has(5) => Operation::Fail { who },
+            25 if has(6) => Operation::Doubt { who, effect: random.chance(500) },
+            26 if has(7) => Operation::GiveUp { who },
+            27 if has(8) => Operation::Away(random.chance(500)),
+            28 if has(9) => Operation::TimeOut { who },
+            29 if has(10) => Operation::ClockJump { who, millis: random.millis(-20_000, 20_000) },
+            30 | 31 => Operation::Time { millis: random.millis(0, 6_000) },
+            32 if has(11) => Operation::Compact {
+                partition: random.below(script.partitions as usize) as i32,
+                keys: random.number(),
+                tombstones: random.chance(500),
+            },
+            33 if has(12) && has(13) => Operation::Retain {
+                input: *random.pick(&mailjournal::turn::instance::INPUTS),
+                partition: random.below(script.partitions as usize) as i32,
+                per_mille: random.millis(0, 1_001),
+            },
+            33 if has(14) => Operation::Stop { who },
+            33 if has(15) => {
+                Operation::Repeat { index: random.below(script.given.len()), elsewhere: elsewhere(random) }
+            }
+            _ => Operation::Step { who, writer: random.chance(500), steps, choice: random.below(64) },
+        });
+    }
+    operations
+}
+
+const SENDERS: [&str; 3] = ["p@x.example", "q@x.example", "r@x.example"];
+const RECIPIENTS: [&str; 5] = ["a@x.example", "b@x.example", "C@x.example", "list@x.example", "inner@x.example"];
+const SERVERS: [&str; 2] = ["ex1.example", "ex2.example"];
+const JOURNAL: &str = "journal@one.example";
+
+/// Partial reports of a few messages, some of whose ids are used twice, and what else comes.
+fn arrivals(random: &mut Random, partitions: i32) -> Vec<Given> {
+    let messages = 1 + random.below(3);
+    let count = 2 + random.below(10);
+    (0..count)
+        .map(|number| {
+            let message = random.below(messages);
+            let variant = if random.chance(200) { random.below(3) } else { 0 };
+            arrival(random, partitions, number, message, variant)
+        })
+        .collect()
+}
+
+fn arrival(random: &mut Random, partitions: i32, number: usize, message: usize, variant: usize) -> Given {
+    let journal = random.chance(700).then_some(JOURNAL);
+    let server = random.chance(700).then(|| *random.pick(&SERVERS));
+    let original = original(message, variant, random.below(2));
+    let (input, bytes, in_words): (Input, Bytes, &str) = match random.below(12) {
+        0..=4 => (Input::Reports, report(random, number, message, variant, Some(&original)).into(), "a report"),
+        5 => (Input::Reports, report(random, number, message, variant, None).into(), "a report without its original"),
+        6 | 7 => (Input::Reports, original.into(), "a plain copy"),
+        8 => (Input::Reports, "no mail at all".into(), "no mail"),
+        9 => (Input::Envelopes, "no event at all".into(), "no event"),
+        _ => (Input::Envelopes, event(random, number, message), "an envelope event"),
+    };
+    let home = read(input, &bytes).map_or(0, |read| home_partition(read.key.as_str().as_bytes(), partitions));
+    let in_words = format!("{in_words} of message {message}, variant {variant}");
+    Given { input, bytes, server: server.filter(|_| input == Input::Reports), journal, home, in_words }
+}
+
+pub fn read(input: Input, bytes: &Bytes) -> Option<Evidence> {
+    let format = if input == Input::Envelopes { Format::EnvelopeEvent } else { Format::Mail };
+    read_as(format, bytes)
+}
+
+pub fn read_as(format: Format, bytes: &Bytes) -> Option<Evidence> {
+    match format {
+        Format::Mail => evidence::read_mail(bytes).ok(),
+        Format::EnvelopeEvent => evidence::envelope_event::read_envelope_event(bytes).ok(),
+    }
+}
+
+fn original(message: usize, variant: usize, stamp: usize) -> String {
+    format!(
+        "X-Stamp: {stamp}\r\nFrom: {}\r\nTo: a@x.example\r\nSubject: s{variant}\r\nMessage-ID: <m{message}@x.example>\r\n\
+         Date: Mon, 2 Mar 2026 08:0{variant}:00 +0000\r\n\r\nBody {message}.{variant}\r\n",
+        SENDERS[variant]
+    )
+}
+
+fn report(random: &mut Random, number: usize, message: usize, variant: usize, original: Option<&String>) -> String {
+    let mut text =
+        format!("Sender: {}\r\nSubject: s{variant}\r\nMessage-Id: <m{message}@x.example>\r\n", SENDERS[variant]);
+    for _ in 0..1 + random.below(3) {
+        let role = random.pick(&["To", "Cc", "Bcc", "Recipient"]);
+        let via = if random.chance(300) { ", Expanded: list@x.example" } else { "" };
+        text += &format!("{role}: {}{via}\r\n", random.pick(&RECIPIENTS));
+    }
+    let original = original
+        .map_or(String::new(), |original| format!("\r\n--=b\r\nContent-Type: message/rfc822\r\n\r\n{original}"));
+    format!(
+        "From: {}\r\nMessage-ID: <r{number}@ex.example>\r\nX-MS-Journal-Report:\r\nMIME-Version: 1.0\r\n\
+         Content-Type: multipart/mixed; boundary=\"=b\"\r\n\r\n--=b\r\nContent-Type: text/plain\r\n\r\n{text}{original}\
+         \r\n--=b--\r\n",
+        SENDERS[variant]
+    )
+}
+
+fn event(random: &mut Random, number: usize, message: usize) -> Bytes {
+    let recipient = |address: &str, via: bool| EventRecipient {
+        address: address.to_owned(),
+        kind: RecipientKind::Unknown,
+        role: EventRole::Unknown,
+        via: via.then(|| Hop { how: How::Expanded, address: "list@x.example".to_owned() }).into_iter().collect(),
+        original: None,
+        store: None,
+        status: None,
+    };
+    let via = random.chance(300);
+    let event = EnvelopeEvent {
+        // Some tell of the same event.
+        event_id: format!("e{}", if random.chance(300) { 0 } else { number }),
+        server: SERVERS[0].to_owned(),
+        server_version: None,
+        stage: if via { Stage::Expanded } else { Stage::Routed },
+        at: 0,
+        direction: Direction::Unknown,
+        message_id: Some(format!("<m{message}@x.example>")),
+        network_message_id: None,
+        internal_message_id: None,
+        sender: None,
+        header_from: None,
+        header_sender: None,
+        authenticated_as: None,
+        subject: None,
+        recipients: vec![recipient(RECIPIENTS[random.below(RECIPIENTS.len())], via)],
+        group: via.then(|| EventGroup { address: "list@x.example".to_owned(), expanded: true, members: Some(1) }),
+        journaled_to: random.chance(300).then(|| JOURNAL.to_owned()).into_iter().collect(),
+        already_journaled_to: Vec::new(),
+        content: None,
+    };
+    event.to_framed()
+}
