@@ -7,7 +7,7 @@
 
 mod datum;
 
-use std::sync::LazyLock;
+use std::{io, sync::LazyLock};
 
 use apache_avro::{
     rabin::Rabin, reader::datum::GenericDatumReader, util::max_allocation_bytes, writer::datum::GenericDatumWriter,
@@ -202,8 +202,7 @@ impl Version {
     /// Today's version is read straight into the shape; an older one through a generic value that is resolved first.
     fn read<T: DeserializeOwned>(&self, datum: &mut &[u8]) -> Result<T, String> {
         if !self.is_today {
-            let value = self.reader.read_value(datum).and_then(|value| apache_avro::from_value(&value));
-            return value.map_err(|error| error.to_string());
+            return self.read_older(datum).map_err(|error| error.to_string());
         }
         let mut theirs = *datum;
         let value = datum::read(datum).map_err(|error| error.to_string());
@@ -213,6 +212,29 @@ impl Version {
             assert!(value.is_err() || *datum == theirs, "apache-avro reads as far");
         }
         value
+    }
+
+    fn read_older<T: DeserializeOwned>(&self, datum: &mut &[u8]) -> apache_avro::AvroResult<T> {
+        let mut watched = Watched { rest: datum, starved: false };
+        let value = self.reader.read_value(&mut watched)?;
+        if watched.starved {
+            let end = io::ErrorKind::UnexpectedEof.into();
+            return Err(apache_avro::Error::new(apache_avro::error::Details::ReadBytes(end)));
+        }
+        apache_avro::from_value(&value)
+    }
+}
+
+/// Notices a read behind the end: where a value was cut, apache-avro reads a union or a text as null.
+struct Watched<'a, 'b> {
+    rest: &'a mut &'b [u8],
+    starved: bool,
+}
+
+impl io::Read for Watched<'_, '_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.starved |= self.rest.is_empty() && !out.is_empty();
+        self.rest.read(out)
     }
 }
 

@@ -177,10 +177,14 @@ impl Draft {
         stored.map(|(index, _)| DraftKey { record_id: id.to_string(), part: part_number(index) }).collect()
     }
 
+    /// Whether the changelog has its first part, which tells what is not of one piece.
+    pub fn has_first_part(&self) -> bool {
+        self.parts.first().is_some_and(|part| part.stored)
+    }
+
     /// Nothing of it waits to be published or written.
     pub fn may_rest(&self) -> bool {
-        let head = self.parts.first().is_some_and(|part| part.stored);
-        head && !self.open && self.parts.iter().all(|part| !part.dirty)
+        self.has_first_part() && !self.open && self.parts.iter().all(|part| !part.dirty)
     }
 
     /// Every part as the changelog has it.

@@ -67,8 +67,9 @@ impl RecordRef {
 }
 
 fn short(hex: &str) -> Option<[u8; 8]> {
-    let number = u64::from_str_radix(hex, 16).ok()?;
-    (hex.len() == 16).then(|| number.to_be_bytes())
+    // As it is written, and not otherwise: two spellings would be two drafts of one record.
+    let is_ours = hex.len() == 16 && hex.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    is_ours.then(|| u64::from_str_radix(hex, 16).ok()).flatten().map(u64::to_be_bytes)
 }
 
 /// The guard that a piece brings: that of its first original which has one.

@@ -4,6 +4,7 @@
 //! complete (`completion`). What is incremental here is only *which* record a piece belongs to (`identity`) and *when*
 //! a record is looked at.
 
+mod checked;
 mod completion;
 mod draft;
 pub mod effect;
@@ -106,7 +107,8 @@ impl Budget {
 
     fn spend(&mut self, complete: &Complete) {
         self.records = self.records.saturating_sub(1);
-        self.bytes -= complete.wanted.iter().map(|wanted| wanted.size).sum::<i64>();
+        // A size is what evidence says of itself: it may be any number.
+        self.bytes = complete.wanted.iter().fold(self.bytes, |left, wanted| left.saturating_sub(wanted.size));
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::{
     arrival::Timestamp,
     correlate::{
-        Correlator, Messages, Timing,
+        Correlator, Messages, Timing, checked,
         draft::{Draft, Due},
         event_digest,
         identity::{RecordRef, Tag},
@@ -18,12 +18,12 @@ use crate::{
 
 impl Correlator {
     /// Takes a part of a draft from the changelog, in place of what came before under the same key. All entries first,
-    /// then [`Correlator::restored`]. A record id that is not one of its key's is refused.
+    /// then [`Correlator::restored`].
+    ///
+    /// # Errors
+    /// Says why it is no part of a draft that a correlator stored.
     pub fn restore(&mut self, stored: StoredDraft) -> Result<(), String> {
-        let record = RecordRef::parse(&stored.key, &stored.record_id)
-            .ok_or_else(|| format!("the stored record id {} is not one of its key", stored.record_id))?;
-        let part = usize::try_from(stored.part).ok().filter(|part| *part < limits::DRAFT_PARTS_MAX);
-        let part = part.ok_or_else(|| format!("a stored draft has no part {}", stored.part))?;
+        let (record, part) = checked::place_of(&stored)?;
         let resting = self.resting.wake(&record.key);
         self.put_back(resting);
         let messages = self.keys.entry(record.key.clone()).or_default();
@@ -54,7 +54,8 @@ impl Correlator {
         while awake > self.rules.awake_drafts_max
             && let Some(key) = self.closed.pop_front()
         {
-            if self.may_rest(&key) {
+            // What is not whole may still become so: an entry to come replaces what is here.
+            if self.may_rest(&key) && checked::whole(&key, &self.keys[&key]).is_ok() {
                 let messages = self.keys.remove(&key).expect("it was just looked at");
                 self.lay_down(&key, &messages);
                 awake -= 1;
@@ -63,16 +64,21 @@ impl Correlator {
     }
 
     /// Ends the restoring: what was stored is the state, with its timers.
-    pub fn restored(&mut self) {
+    ///
+    /// # Errors
+    /// Names a draft that no correlator had.
+    pub fn restored(&mut self) -> Result<(), String> {
         // Gathered first: a set that is made of all at once is sorted once.
         let mut timers = Timers { due: Vec::new(), forget: Vec::with_capacity(self.keys.len()) };
         self.located.reserve(self.keys.len());
         for (key, messages) in &mut self.keys {
+            checked::whole(key, messages)?;
             index(key, messages, &self.rules.timing, &mut self.located, &mut self.events, &mut timers);
         }
         self.due = timers.due.into_iter().collect();
         self.forget = timers.forget.into_iter().collect();
         self.closed = self.forget.iter().map(|(_, record)| record.key.clone()).collect();
+        Ok(())
     }
 
     /// Brings back what rests of a key.

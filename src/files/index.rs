@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     arrival::{Input, Position, Timestamp},
-    limits::{FILES_ARRIVALS_MAX, FILES_READ_BYTES},
+    limits::{ERROR_DETAIL_CHARS_MAX, FILES_ARRIVALS_MAX, FILES_READ_BYTES},
     mail::Digest,
 };
 
@@ -313,16 +313,17 @@ impl Builder<'_> {
         files: &mut Vec<ListedFile>,
         by_path: &mut HashMap<PathBuf, usize>,
     ) -> Result<usize, NotFound> {
+        let shown = shown(name);
         // A list from elsewhere is not to say which files of this machine are published.
         if Path::new(name).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
             return Err(
-                format!("it names {name}, which lies outside the folder: a list tells of what lies in it").into()
+                format!("it names {shown}, which lies outside the folder: a list tells of what lies in it").into()
             );
         }
         let path =
             [folder.join(name), folder.join(listed::without_offset(name).0)].into_iter().find(|path| path.is_file());
         let Some(path) = path else {
-            return Err(format!("it names {name}, which is not there: put the file back, or take the line out").into());
+            return Err(format!("it names {shown}, which is not there: put the file back, or take the line out").into());
         };
         files.push(ListedFile::new(self.open_mails(&path)?));
         by_path.insert(path, files.len() - 1);
@@ -408,6 +409,11 @@ fn named(folder: &Path, name: &str, by_path: &HashMap<PathBuf, usize>) -> Option
     whole.or_else(|| by_path.get(&folder.join(listed::without_offset(name).0))).copied()
 }
 
+/// A name on one line of an error, however long it is and whatever it holds.
+fn shown(name: &str) -> String {
+    name.chars().take(ERROR_DETAIL_CHARS_MAX).flat_map(char::escape_debug).collect()
+}
+
 /// A file of mails, just added.
 struct Opened {
     file: u32,
@@ -418,6 +424,7 @@ struct Opened {
 /// A file that lines of an `arrivals.jsonl` may name.
 struct ListedFile {
     file: u32,
+    /// As they lie in the file.
     spans: Vec<Span>,
     /// Which mails a line has named.
     told: Vec<bool>,
@@ -439,8 +446,9 @@ impl ListedFile {
                 self.lines += 1;
                 self.lines - 1
             }
-            Some(offset) => self.spans.iter().position(|span| span.start == offset).unwrap_or(usize::MAX),
+            Some(offset) => self.spans.binary_search_by_key(&offset, |span| span.start).unwrap_or(usize::MAX),
         };
+        let name = shown(name);
         match (self.spans.get(found), offset) {
             (Some(span), _) => {
                 self.told[found] = true;

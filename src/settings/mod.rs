@@ -334,7 +334,7 @@ impl Checker<'_> {
         let value = value.unwrap_or_else(|| {
             let quote = if is_number { "" } else { "\"" };
             let found = match typed.other_type {
-                None => format!("\"{}\"", show::masked(name, &typed.text)),
+                None => format!("\"{}\"", show::masked(name, &typed.text).escape_debug()),
                 Some(other) => format!("{} ({other})", typed.text),
             };
             let (expected, example) = (key.expected, key.example);
@@ -366,6 +366,10 @@ impl Checker<'_> {
         for (name, typed) in typed {
             let Some(property) = name.strip_prefix(CLIENT_PREFIX) else { break };
             let wrong = match (keys::kept_property(property), typed.other_type) {
+                _ if !values::property_name(property) => Some(format!(
+                    "`{}`: no property has this name (letters, digits, '.', '_', '-')",
+                    name.escape_debug()
+                )),
                 (Some(instead), _) => Some(format!("`{name}` is not yours to set: {instead}")),
                 (None, Some("a list" | "a table" | "a date")) => Some(format!(
                     "`{name}`: expected text, a number, true or false, like \"SASL_SSL\"; found {}",

@@ -137,7 +137,7 @@ fn unknown_section(name: &str, origin: Origin) -> SettingsError {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`mailjournal config show` lists all keys".into(),
     };
-    SettingsError { origin, text: format!("there is no section `{name}`; {hint}") }
+    SettingsError { origin, text: format!("there is no section `{}`; {hint}", name.escape_debug()) }
 }
 
 fn unknown_key(name: &str, origin: Origin) -> SettingsError {
@@ -145,7 +145,7 @@ fn unknown_key(name: &str, origin: Origin) -> SettingsError {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`mailjournal config show` lists all keys".into(),
     };
-    SettingsError { origin, text: format!("there is no key `{name}`; {hint}") }
+    SettingsError { origin, text: format!("there is no key `{}`; {hint}", name.escape_debug()) }
 }
 
 fn unknown_variable(variable: &str) -> SettingsError {

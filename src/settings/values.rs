@@ -98,6 +98,11 @@ pub fn listen(text: &str) -> Option<SocketAddr> {
     text.parse().ok()
 }
 
+/// What names librdkafka gives its properties; another would not be a key again where settings are shown.
+pub fn property_name(text: &str) -> bool {
+    !text.is_empty() && topic_characters(text)
+}
+
 fn topic_characters(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
@@ -105,7 +110,10 @@ fn topic_characters(text: &str) -> bool {
 fn host_and_port(text: &str) -> bool {
     let without_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
     without_scheme.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        // Kafka knows no user and password before the host; were they let in, they would be shown wherever brokers are.
+        !host.is_empty()
+            && !host.contains(|c: char| c.is_whitespace() || c == '@')
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
     })
 }
 

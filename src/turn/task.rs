@@ -58,11 +58,9 @@ impl Batch {
     /// Reads all entries, on every core.
     fn read(&self) -> Read {
         let read = |entry: &Entry| {
-            let draft = entry
-                .value
-                .clone()
-                .map(|value| avro::decode(Schema::Draft, &self.bytes[value]).map_err(|error| error.to_string()));
-            (self.bytes[entry.key.clone()].to_vec(), draft)
+            let key = &self.bytes[entry.key.clone()];
+            let draft = entry.value.clone().map(|value| read_entry(key, &self.bytes[value]));
+            (key.to_vec(), draft)
         };
         self.entries.par_iter().map(read).collect()
     }
@@ -110,9 +108,14 @@ impl Task {
         if let Some((_, reason)) = unreadable.pop_first() {
             return Err(RestoreError(reason));
         }
-        self.correlator.restored();
-        Ok(())
+        self.correlator.restored().map_err(RestoreError)
     }
+}
+
+fn read_entry(key: &[u8], value: &[u8]) -> Result<StoredDraft, String> {
+    let draft: StoredDraft = avro::decode(Schema::Draft, value).map_err(|error| error.to_string())?;
+    let own_key = draft.draft_key().to_text();
+    if own_key.as_bytes() == key { Ok(draft) } else { Err(format!("a part of {own_key} stands under another key")) }
 }
 
 /// Hands entries to the correlator in their order.

@@ -105,7 +105,7 @@ impl Subject {
         for stored in self.changelog.values().rev() {
             self.correlator.restore(stored.clone()).unwrap();
         }
-        self.correlator.restored();
+        self.correlator.restored().unwrap();
     }
 
     pub fn run_on(&mut self) {

@@ -10,6 +10,8 @@ use std::{
 use mailjournal::files::{Cursor, FilesError, Index, path_text, read::Reader};
 use tempfile::TempDir;
 
+use crate::evidence_hostile::busy_with;
+
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = TempDir::new().expect("a temporary folder");
     for (name, text) in files {
@@ -239,6 +241,38 @@ fn a_line_of_no_bounded_length_is_refused() {
         Err(FilesError::Usage(text)) => assert!(text.contains("envelopes.jsonl line 1: it is longer than"), "{text}"),
         other => panic!("{other:?}"),
     }
+}
+
+/// Found by the fuzzing of lists: such a name made lines of its own among the errors.
+#[test]
+fn a_name_in_a_list_stays_on_the_line_that_tells_of_it() {
+    let a = mail(1, "a");
+    for name in ["gone\\nline 7: all is well", "../\\r\\u001b[2J", "a@7\\n", "a@7"] {
+        let folder = folder(&[("in/a", &a), ("in/arrivals.jsonl", &format!("{{\"file\":\"{name}\"}}\n"))]);
+        let Err(FilesError::Usage(text)) = index(folder.path(), &["in"]) else { panic!("{name} is wrong") };
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+    let long = "x".repeat(100_000);
+    let folder = folder(&[("in/a", &a), ("in/arrivals.jsonl", &format!("{{\"file\":\"{long}\"}}\n"))]);
+    let Err(FilesError::Usage(text)) = index(folder.path(), &["in"]) else { panic!("a name of no file") };
+    assert!(text.len() < 1_000, "{} bytes", text.len());
+}
+
+/// Each line was looked for among all mails of its mbox.
+#[test]
+fn a_list_of_a_large_mbox_is_read_in_linear_time() {
+    let mail = "From a@x.example Mon Mar  2 08:00:00 2026\nA: b\n\nc\n\n";
+    let count = 40_000;
+    let mut list = String::new();
+    for number in (0..count).rev() {
+        let start = number * mail.len() + mail.find('A').expect("a field");
+        list.push_str(&format!("{{\"file\":\"box.mbox@{start}\",\"received_at\":1}}\n"));
+    }
+    let folder = folder(&[("in/box.mbox", &mail.repeat(count)), ("in/arrivals.jsonl", &list)]);
+    let mut read = None;
+    let busy = busy_with(|| read = Some(index(folder.path(), &["in"])));
+    assert_eq!(read.expect("it was read").expect("no line is wrong").arrivals(), count as u64);
+    assert!(busy.as_millis() < 2_500, "{count} lines took {busy:?}");
 }
 
 /// A list that came with somebody's export could publish any file of this machine.

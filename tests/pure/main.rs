@@ -4,6 +4,7 @@
 mod support;
 
 mod avro;
+mod changelog_refused;
 mod cli;
 mod corpus;
 mod correlation_laws;
@@ -19,6 +20,7 @@ mod files_collate;
 mod files_killed;
 mod files_mbox;
 mod files_reading;
+mod fuzzed;
 mod growth;
 mod house;
 mod merged_report;

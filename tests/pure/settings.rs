@@ -233,6 +233,45 @@ fn secrets_are_shown_as_stars() {
     check("registry.url", "https://registry:8081/@/path", "https://registry:8081/@/path");
 }
 
+/// Found by the fuzzing of settings: whatever prints the brokers would have printed the password.
+#[test]
+fn a_password_among_the_brokers_is_refused_and_not_shown() {
+    check_errors(
+        "kafka.brokers = \"a:1,https://me:hush@kafka-1:9092\"",
+        &[],
+        &[
+            "m.toml:1: `kafka.brokers`: expected HOST:PORT, several by comma, like \"kafka-1:9092,kafka-2:9092\"; found \"a:1,https://***@kafka-1:9092\"",
+        ],
+    );
+}
+
+/// Found by the fuzzing of settings: shown again, such a name was no TOML, or other settings.
+#[test]
+fn a_name_that_no_property_has_is_refused() {
+    check_errors(
+        "[kafka.client]\n\"a\\\"b\" = 1\n\"\" = 2\n\"c\\nd = 3\" = \"x\"",
+        &[],
+        &[
+            "m.toml:2: `kafka.client.a\\\"b`: no property has this name (letters, digits, '.', '_', '-')",
+            "m.toml:3: `kafka.client.`: no property has this name (letters, digits, '.', '_', '-')",
+            "m.toml:4: `kafka.client.c\\nd = 3`: no property has this name (letters, digits, '.', '_', '-')",
+        ],
+    );
+}
+
+#[test]
+fn what_a_settings_file_says_stays_on_the_line_of_its_error() {
+    check_errors(
+        "\"a\\nb\" = 1\n[\"c\\rd\"]\n[kafka]\ngroup = \"e\\nf\"",
+        &[],
+        &[
+            "m.toml:1: there is no key `a\\nb`; `mailjournal config show` lists all keys",
+            "m.toml:2: there is no section `c\\rd`; did you mean `turn`?",
+            "m.toml:4: `kafka.group`: expected a name, like \"mailjournal\"; found \"e\\nf\"",
+        ],
+    );
+}
+
 #[test]
 fn what_is_shown_is_a_settings_file_again() {
     let file = "topics.partitions = 12\n[kafka.client]\n\"security.protocol\" = \"SSL\"\n";

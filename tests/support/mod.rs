@@ -9,9 +9,10 @@ pub mod broker;
 pub mod cluster;
 #[cfg(feature = "kafka")]
 pub mod kafka;
-pub mod model;
 #[cfg(feature = "kafka")]
 pub mod keeper;
+pub mod laws;
+pub mod model;
 pub mod pieces;
 #[cfg(feature = "kafka")]
 pub mod stream;

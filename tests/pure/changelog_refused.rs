@@ -1,0 +1,141 @@
+//! Changelog entries that no task of ours writes: refused with a reason, never a panic, memory without bound, or evidence
+//! that nobody publishes.
+
+use std::collections::BTreeMap;
+
+use mailjournal::{
+    arrival::Timestamp,
+    avro::{self, Schema},
+    correlate::{Correlator, Published, StoredDraft},
+    mail::{Digest, Guard},
+};
+
+use crate::support::{
+    laws::stage::{MORNING, Stage, rules},
+    pieces::{self, KEY, seen},
+};
+
+fn draft(record_id: &str, part: i32) -> StoredDraft {
+    let evidence = pieces::evidence(mailjournal::evidence::Kind::Report, &format!("{record_id} {part}"));
+    StoredDraft {
+        record_id: record_id.to_owned(),
+        key: mailjournal::mail::Key(KEY.into()),
+        part,
+        pieces: vec![seen(evidence, 0, part.into())],
+        touched_at: Timestamp(0),
+        open: true,
+        reused: false,
+        moved_to: Vec::new(),
+        published: None,
+    }
+}
+
+fn restored(entries: &[(String, StoredDraft)]) -> Result<Stage, String> {
+    let entry = |(key, draft): &(String, StoredDraft)| (key.clone().into(), avro::encode(Schema::Draft, draft).into());
+    let changelog: BTreeMap<_, _> = entries.iter().map(entry).collect();
+    let [resting, awake] = [0, usize::MAX].map(|awake| Stage::restored(changelog.clone(), awake));
+    assert_eq!(resting.is_ok(), awake.is_ok());
+    resting.map_err(|error| error.to_string())
+}
+
+fn keyed(draft: StoredDraft) -> (String, StoredDraft) {
+    (draft.draft_key().to_text(), draft)
+}
+
+#[track_caller]
+fn check_refused(entries: &[(String, StoredDraft)], reason: &str) {
+    let error = restored(entries).err().expect("it is refused");
+    assert!(error.contains(reason), "{error}");
+}
+
+fn published(revision: i32) -> Option<Published> {
+    Some(Published { revision, digest: Digest([0; 32]), carried: Vec::new() })
+}
+
+#[test]
+fn a_draft_that_a_task_wrote_is_restored() {
+    let entries = [keyed(draft(KEY, 0)), keyed(draft(KEY, 2))];
+    assert_eq!(restored(&entries).expect("ours").tasks.drafts(), (1, 1));
+}
+
+#[test]
+fn a_part_number_takes_no_memory() {
+    check_refused(&[keyed(draft(KEY, 0)), keyed(draft(KEY, 5_000_000))], "part 5000000");
+    check_refused(&[keyed(draft(KEY, -1))], "part -1");
+}
+
+#[test]
+fn a_record_id_has_one_spelling() {
+    for id in ["#0A02030405060708", "#+102030405060708", "#~0A02030405060708", "x", "#", "#01"] {
+        check_refused(&[keyed(draft(&format!("{KEY}{id}"), 0))], "is not one of its key");
+    }
+}
+
+#[test]
+fn an_entry_stands_under_its_own_key() {
+    check_refused(&[("<m2@example.com>".to_owned(), draft(KEY, 0))], "under another key");
+}
+
+#[test]
+fn a_part_without_the_first_is_no_draft() {
+    check_refused(&[keyed(draft(KEY, 1))], "first part");
+}
+
+#[test]
+fn a_piece_of_another_key_is_refused() {
+    let mut other = draft("<m2@example.com>", 0);
+    other.key = mailjournal::mail::Key("<m2@example.com>".into());
+    check_refused(&[keyed(other)], "evidence of another");
+}
+
+#[test]
+fn a_piece_under_another_guard_is_refused() {
+    let mut other = draft(&format!("{KEY}#0102030405060708"), 0);
+    let mut evidence = pieces::evidence(mailjournal::evidence::Kind::Report, "guarded");
+    evidence.originals.push(pieces::original(Some("a@x.example"), "body", "bytes"));
+    assert_ne!(evidence.originals[0].guard, Some(Guard([1, 2, 3, 4, 5, 6, 7, 8])));
+    other.pieces = vec![seen(evidence, 0, 0)];
+    check_refused(&[keyed(other)], "evidence of another");
+}
+
+#[test]
+fn a_piece_is_in_one_place() {
+    let mut other = draft(KEY, 1);
+    other.pieces = draft(KEY, 0).pieces;
+    check_refused(&[keyed(draft(KEY, 0)), keyed(other)], "twice");
+}
+
+/// A draft that rests is not looked at when the changelog has ended.
+#[test]
+fn a_draft_that_is_not_whole_does_not_rest_between_two_entries() {
+    let mut correlator = Correlator::new(rules(0).rules);
+    let pieces = draft(KEY, 0).pieces;
+    for part in [0, 1] {
+        correlator.restore(StoredDraft { open: false, pieces: pieces.clone(), ..draft(KEY, part) }).expect("a part");
+    }
+    correlator.rest_while_restoring();
+    assert!(correlator.restored().expect_err("it is refused").contains("twice"));
+}
+
+#[test]
+fn a_revision_has_one_after_it() {
+    for revision in [i32::MAX, 0, -1] {
+        let stored = StoredDraft { published: published(revision), ..draft(KEY, 0) };
+        check_refused(&[keyed(stored)], "revision");
+    }
+}
+
+#[test]
+fn sizes_that_add_up_to_more_than_a_number_holds_are_published() {
+    let mut stored = draft(KEY, 0);
+    let mut evidence = pieces::evidence(mailjournal::evidence::Kind::Report, "sizes");
+    for name in ["one", "other"] {
+        let original = pieces::original(None, name, name);
+        evidence.originals.push(mailjournal::evidence::Original { size: i64::MAX - 100, ..original });
+    }
+    stored.pieces = vec![seen(evidence, 0, 0)];
+    let mut stage = restored(&[keyed(stored)]).expect("a size is what the evidence says");
+    stage.turn(Vec::new(), MORNING);
+    stage.run_on();
+    assert_eq!(stage.published.len(), 1);
+}

@@ -1,0 +1,162 @@
+//! One task with its changelog and its archive in memory: the shell of the laws that need turns.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use mailjournal::{
+    arrival::{Arrival, Format, Input, Position, Timestamp},
+    avro::{self, Schema},
+    correlate::{Rules, Timing, TopicNames},
+    evidence::EnvelopeEvent,
+    mail::Digest,
+    record::{ArchiveFormat, JournalRecord, Status, ValueBytesMax},
+    turn::{Bodies, Encoding, Output, Progress, RestoreError, Tasks, TurnRules},
+};
+
+/// When the arrivals of most laws come: 2026-03-02T08:00:00Z.
+pub const MORNING: Timestamp = Timestamp(1_772_438_400_000);
+
+pub struct Stage {
+    pub tasks: Tasks,
+    pub changelog: BTreeMap<Bytes, Bytes>,
+    pub published: Vec<JournalRecord>,
+    arrived: Arrived,
+    awake_drafts_max: usize,
+}
+
+/// Every arrival that there was, at its position.
+#[derive(Default)]
+struct Arrived(BTreeMap<Position, Bytes>);
+
+impl Bodies for Arrived {
+    fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
+        wanted.iter().map(|position| self.0.get(position).cloned().ok_or_else(|| "gone".to_owned())).collect()
+    }
+}
+
+pub fn rules(awake_drafts_max: usize) -> TurnRules {
+    let topic_names = TopicNames {
+        reports: "journal.reports".into(),
+        envelopes: "journal.envelopes".into(),
+        strays: "journal.strays".into(),
+    };
+    TurnRules {
+        rules: Rules {
+            timing: Timing::default(),
+            topic_names,
+            value_bytes_max: ValueBytesMax::default(),
+            archive_format: ArchiveFormat::Record,
+            awake_drafts_max,
+        },
+        partitions: 1,
+        passed_on_bytes_max: None,
+        encoding: Encoding::Avro,
+        recent_bytes_max: 0,
+    }
+}
+
+/// A mail, or an envelope event as a line of JSON, at this place and time.
+pub fn arrival(part: &[u8], offset: usize, at: Timestamp) -> Arrival {
+    let event = EnvelopeEvent::from_json(part).ok();
+    let (input, format) = match event {
+        Some(_) => (Input::Envelopes, Format::EnvelopeEvent),
+        None => (Input::Reports, Format::Mail),
+    };
+    let position = Position { input, partition: 0, offset: i64::try_from(offset).expect("a short input") };
+    Arrival {
+        position,
+        origin: position,
+        format,
+        at,
+        server: None,
+        journal_recipients: Vec::new(),
+        bytes: event.map_or_else(|| Bytes::copy_from_slice(part), |event| event.to_framed()),
+        key: None,
+        headers: Vec::new(),
+        source: None,
+    }
+}
+
+impl Stage {
+    pub fn new() -> Stage {
+        Stage::with(usize::MAX)
+    }
+
+    /// One where no more drafts than this stay at hand when they are closed.
+    pub fn with(awake_drafts_max: usize) -> Stage {
+        Stage::restored(BTreeMap::new(), awake_drafts_max).expect("nothing is restored")
+    }
+
+    pub fn restored(changelog: BTreeMap<Bytes, Bytes>, awake_drafts_max: usize) -> Result<Stage, RestoreError> {
+        let mut tasks = Tasks::new(rules(awake_drafts_max));
+        tasks.assign(0);
+        changelog.iter().for_each(|(key, value)| tasks.restore(0, key, Some(value)));
+        tasks.restored(0)?;
+        Ok(Stage { tasks, changelog, published: Vec::new(), arrived: Arrived::default(), awake_drafts_max })
+    }
+
+    /// Drops the task, and restores it from the changelog.
+    pub fn restart(&mut self) {
+        self.tasks = self.again().tasks;
+    }
+
+    /// What was restored from the changelog as it is now.
+    pub fn again(&self) -> Stage {
+        Stage::restored(self.changelog.clone(), self.awake_drafts_max).expect("what a task writes is restored")
+    }
+
+    /// One turn, behind which all topics are read to their ends. Conservation holds in it.
+    pub fn turn(&mut self, arrivals: Vec<Arrival>, wall: Timestamp) {
+        let came = arrivals.len();
+        self.arrived.0.extend(arrivals.iter().map(|arrival| (arrival.position, arrival.bytes.clone())));
+        let progress = [Input::Reports, Input::Envelopes, Input::Strays];
+        let progress = progress.map(|input| Progress { input, partition: 0, at_end: true });
+        let output = self.tasks.turn(arrivals, &progress, wall, &mut self.arrived);
+        let rows = output.outgoing.iter().filter(|outgoing| outgoing.output == Output::Ledger).count();
+        assert_eq!(rows, came, "one disposition an arrival");
+        for outgoing in output.outgoing {
+            match (outgoing.output, outgoing.key, outgoing.value) {
+                (Output::Drafts, Some(key), Some(value)) => drop(self.changelog.insert(key, value)),
+                (Output::Drafts, Some(key), None) => drop(self.changelog.remove(&key)),
+                (Output::Archive, _, Some(value)) => self.published.push(read_archived(&value)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets time run on until every draft has closed.
+    pub fn run_on(&mut self) {
+        // Each draft is looked at and closed, and closing opens none.
+        let turns_max = 2 * self.tasks.drafts().1 + 2;
+        for _ in 0..turns_max {
+            let Some(due) = self.tasks.poll_deadline() else { return };
+            self.turn(Vec::new(), due);
+        }
+        panic!("drafts were due after {turns_max} turns");
+    }
+
+    /// The last revision of each record that still stands, but for what its history decides.
+    pub fn records(&self) -> BTreeMap<String, JournalRecord> {
+        let mut last = BTreeMap::new();
+        for record in &self.published {
+            last.insert(record.record_id.clone(), record.clone());
+        }
+        last.retain(|_, record| record.status != Status::Superseded);
+        for record in last.values_mut() {
+            (record.revision, record.closed_at) = (0, 0);
+            for original in &mut record.originals {
+                (original.content, original.reference) = (None, None);
+            }
+        }
+        last
+    }
+}
+
+fn read_archived(value: &[u8]) -> JournalRecord {
+    let record: JournalRecord = avro::decode(Schema::JournalRecord, value).expect("what is published is read");
+    for original in &record.originals {
+        let Some(content) = &original.content else { continue };
+        assert_eq!(Digest::of(content), original.sha256, "an original's bytes are those that arrived");
+    }
+    record
+}
