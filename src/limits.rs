@@ -44,9 +44,15 @@ pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 /// value made up takes no more memory than their list.
 pub const DRAFT_PARTS_MAX: usize = 1024 * 1024;
 
-/// Published drafts of one task that stay at hand, about 6 KB each: what comes late comes mostly soon. Of those before them
-/// only the bytes are kept, under 2 KB each.
-pub const AWAKE_DRAFTS_MAX: usize = 1_000;
+/// Published drafts of one task that stay at hand, about 6 KB each: what comes late comes mostly soon.
+pub const AWAKE_CLOSED_MAX: usize = 1_000;
+
+/// Open drafts of one instance that stay at hand: 300 MB of them, half a minute of 1,700 messages a second.
+pub const AWAKE_OPEN_MAX: usize = 50_000;
+
+/// Parts of drafts, of up to [`DRAFT_PART_BYTES`] each, that are read back from the changelog at once because time has come
+/// for them.
+pub const WAKE_PARTS_MAX: usize = 1_000;
 
 /// Messages of one Message-ID that rest and wake together. One that has more is somebody's constant id, and stays at hand:
 /// each piece would wake and lay down all of them.

@@ -13,7 +13,7 @@ use std::{hint::black_box, time::Duration};
 use criterion::{BatchSize, Criterion, Throughput};
 use mailjournal::{
     arrival::Timestamp,
-    correlate::{Budget, Complete, Correlator, Effect, Piece},
+    correlate::{Budget, Changelog, Complete, Correlator, Effect, Piece, Place, StoredDraft, Unreadable},
     evidence::read_mail,
     turn::{TurnOutput, TurnRules, publish},
 };
@@ -76,17 +76,25 @@ fn merged(pieces: Vec<Piece>) -> Vec<Effect> {
     let mut budget = Budget { records: usize::MAX, bytes: i64::MAX, forgotten: usize::MAX };
     for piece in pieces {
         let at = piece.seen.at;
-        correlator.handle_time(at, &mut budget);
-        correlator.handle_evidence(piece, at);
+        correlator.handle_time(at, &mut budget, &mut Nothing).expect("nothing rests");
+        correlator.handle_evidence(piece, at, &mut Nothing).expect("nothing rests");
     }
     let mut end = |now: Timestamp| {
-        correlator.handle_time(now, &mut budget);
+        correlator.handle_time(now, &mut budget, &mut Nothing).expect("nothing rests");
         effects.extend(std::iter::from_fn(|| correlator.poll_effect()));
-        correlator.handle_turn_end();
+        correlator.handle_turn_end(1);
         effects.extend(std::iter::from_fn(|| correlator.poll_effect()));
     };
     end(load::END);
     effects
+}
+
+struct Nothing;
+
+impl Changelog for Nothing {
+    fn read(&mut self, _: &[Place]) -> Result<Vec<StoredDraft>, Unreadable> {
+        Err(Unreadable("nothing rests here".to_owned()))
+    }
 }
 
 /// Closed records, drafts and dispositions → the values that leave.

@@ -61,8 +61,8 @@ fn restore(log: &[(Bytes, Bytes)]) -> Duration {
     let mut tasks = Tasks::new(turn::rules());
     tasks.assign(0);
     let began = Instant::now();
-    for (key, value) in log {
-        tasks.restore(0, key, Some(value));
+    for (place, (key, value)) in log.iter().enumerate() {
+        tasks.restore(0, place as i64, key, Some(value));
     }
     tasks.restored(0).expect("what was written is read");
     let took = began.elapsed();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion};
 use mailjournal::{
     arrival::{Arrival, Input, Position},
-    correlate::{Rules, Timing, TopicNames},
+    correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
     record::ValueBytesMax,
     turn::{ArchiveFormat, Bodies, Encoding, Outgoing, Output, Progress, Tasks, TurnRules},
 };
@@ -29,7 +29,7 @@ pub fn rules() -> TurnRules {
             topic_names,
             value_bytes_max: ValueBytesMax { archive: bytes_max, activity: bytes_max, ndr: bytes_max },
             archive_format: ArchiveFormat::Record,
-            awake_drafts_max: usize::MAX,
+            awake_max: AwakeMax { open: usize::MAX, closed: usize::MAX },
         },
         partitions: 1,
         passed_on_bytes_max: bytes_max,
@@ -61,11 +61,11 @@ pub fn run(turns: Vec<Vec<Arrival>>, mut see: impl FnMut(Outgoing)) {
     let mut progress = told(false);
     progress[2].at_end = true;
     for arrivals in turns {
-        let outgoing = tasks.turn(arrivals, &progress, END, &mut Nowhere).outgoing;
+        let outgoing = tasks.turn(arrivals, &progress, END, &mut Nowhere).expect("nothing rests").outgoing;
         outgoing.into_iter().for_each(&mut see);
     }
     loop {
-        let output = tasks.turn(Vec::new(), &told(true), END, &mut Nowhere);
+        let output = tasks.turn(Vec::new(), &told(true), END, &mut Nowhere).expect("nothing rests");
         output.outgoing.into_iter().for_each(&mut see);
         if !output.more_due {
             return;
@@ -74,11 +74,15 @@ pub fn run(turns: Vec<Vec<Arrival>>, mut see: impl FnMut(Outgoing)) {
 }
 
 /// Every arrival is still at hand.
-struct Nowhere;
+pub struct Nowhere;
 
 impl Bodies for Nowhere {
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
         wanted.iter().map(|_| Err("nothing is read again here".to_owned())).collect()
+    }
+
+    fn fetch_drafts(&mut self, _: i32, _: &[Place]) -> Result<Vec<Bytes>, String> {
+        Err("nothing rests here".to_owned())
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     arrival::Timestamp,
     correlate::{
+        Place,
         effect::DraftKey,
         identity::RecordRef,
         stored::{Piece, Published, StoredDraft},
@@ -51,6 +52,9 @@ struct Part {
     dirty: bool,
     /// The changelog has a value for it.
     stored: bool,
+    /// The turn that last wrote it, and where that lies, once told.
+    written_in: u64,
+    place: Option<Place>,
 }
 
 /// Joins the sightings of two copies of the same bytes: the lowest position counts, and every journal.
@@ -134,8 +138,8 @@ impl Draft {
         self.parts[0].dirty = true;
     }
 
-    /// The parts to write and those to delete, and nothing is changed any more.
-    pub fn take_changes(&mut self, id: &RecordRef) -> (Vec<StoredDraft>, Vec<DraftKey>) {
+    /// The parts to write and those to delete in this turn, and nothing is changed any more.
+    pub fn take_changes(&mut self, id: &RecordRef, turn: u64) -> (Vec<StoredDraft>, Vec<DraftKey>) {
         let (mut write, mut delete) = (Vec::new(), Vec::new());
         for index in 0..self.parts.len() {
             let part = &mut self.parts[index];
@@ -144,12 +148,13 @@ impl Draft {
             }
             let number = part_number(index);
             if index > 0 && part.pieces.is_empty() {
+                part.place = None;
                 if std::mem::take(&mut part.stored) {
                     delete.push(DraftKey { record_id: id.to_string(), part: number });
                 }
                 continue;
             }
-            part.stored = true;
+            (part.stored, part.written_in, part.place) = (true, turn, None);
             let pieces = part.pieces.clone();
             write.push(self.stored(id, number, pieces));
         }
@@ -182,24 +187,32 @@ impl Draft {
         self.parts.first().is_some_and(|part| part.stored)
     }
 
-    /// Nothing of it waits to be published or written.
-    pub fn may_rest(&self) -> bool {
-        self.has_first_part() && !self.open && self.parts.iter().all(|part| !part.dirty)
+    /// Learns where the changelog has what a turn wrote of a part; a later turn may have written it anew.
+    pub fn handle_written(&mut self, part: usize, turn: u64, place: Place) {
+        if let Some(part) = self.parts.get_mut(part).filter(|part| part.stored && part.written_in == turn) {
+            part.place = Some(place);
+        }
     }
 
-    /// Every part as the changelog has it.
-    pub fn all_stored(&self, id: &RecordRef) -> Vec<StoredDraft> {
-        let stored = self.parts.iter().enumerate().filter(|(_, part)| part.stored);
-        stored.map(|(index, part)| self.stored(id, part_number(index), part.pieces.clone())).collect()
+    /// The changelog has all of it, and it is known where.
+    pub fn may_rest(&self) -> bool {
+        let at_rest = |part: &Part| !part.dirty && part.stored == part.place.is_some();
+        self.has_first_part() && self.parts.iter().all(at_rest)
+    }
+
+    /// Where the parts are that the changelog has.
+    pub fn places(&self) -> impl Iterator<Item = (usize, Place)> {
+        self.parts.iter().enumerate().filter_map(|(index, part)| Some((index, part.place?)))
     }
 
     /// Takes a part back from the changelog.
-    pub fn restore(&mut self, part: usize, stored: StoredDraft) {
+    pub fn restore(&mut self, part: usize, place: Place, stored: StoredDraft) {
         if self.parts.len() <= part {
             self.parts.resize_with(part + 1, Part::default);
         }
         let bytes = stored.pieces.iter().map(weight).sum();
-        self.parts[part] = Part { pieces: stored.pieces, bytes, dirty: false, stored: true };
+        self.parts[part] =
+            Part { pieces: stored.pieces, bytes, dirty: false, stored: true, written_in: 0, place: Some(place) };
         if part == 0 {
             self.touched_at = stored.touched_at;
             self.open = stored.open;
@@ -207,20 +220,6 @@ impl Draft {
             self.moved_to = stored.moved_to.into_iter().collect();
             self.published = stored.published;
         }
-    }
-
-    /// A part was deleted from the changelog; says whether nothing of the draft is left.
-    pub fn restore_forgotten(&mut self, part: usize) -> bool {
-        if let Some(part) = self.parts.get_mut(part) {
-            *part = Part::default();
-        }
-        if part == 0 {
-            *self = Draft { parts: std::mem::take(&mut self.parts), ..Draft::default() };
-        }
-        while self.parts.last().is_some_and(|part| !part.stored) {
-            self.parts.pop();
-        }
-        self.parts.is_empty()
     }
 }
 

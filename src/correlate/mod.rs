@@ -17,6 +17,8 @@ mod revision;
 pub mod stored;
 
 pub use effect::{ClosedNotice, Complete, DraftKey, Effect, WantedOriginal};
+pub use resting::{Changelog, Place, Unreadable};
+pub use restoring::Entry;
 pub use stored::{Carried, Piece, Published, Seen, StoredDraft};
 
 use std::{
@@ -71,8 +73,16 @@ pub struct Rules {
     /// As journal reports every revision carries its originals, not only the first that has them: a report without its
     /// original is of no use to an archive.
     pub archive_format: ArchiveFormat,
-    /// How many drafts that are not open stay at hand; of the others only their bytes are kept.
-    pub awake_drafts_max: usize,
+    pub awake_max: AwakeMax,
+}
+
+/// How many drafts stay at hand; of the others only their place in the changelog is known. What no turn has written yet is
+/// at hand besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AwakeMax {
+    pub open: usize,
+    /// Published, and remembered.
+    pub closed: usize,
 }
 
 /// What became of a piece of evidence.
@@ -218,16 +228,26 @@ impl Correlator {
 
     /// Takes in a piece. `wall` bounds the time from which the closing timers count: a piece from the future would
     /// otherwise keep its draft open until then.
-    pub fn handle_evidence(&mut self, piece: Piece, wall: Timestamp) -> Merged {
+    ///
+    /// # Errors
+    /// As of [`Correlator::wake`], which spares a reading of its own for each piece.
+    pub fn handle_evidence(
+        &mut self,
+        piece: Piece,
+        wall: Timestamp,
+        changelog: &mut dyn Changelog,
+    ) -> Result<Merged, Unreadable> {
         let at = piece.seen.at.min(wall);
         let key = piece.evidence.key.clone();
-        self.wake(&key);
+        if !self.keys.contains_key(&key) {
+            self.wake([&key], changelog)?;
+        }
         if let Some(&(tag, part)) = self.located.get(&piece.evidence.identity()) {
             let record = RecordRef { key, tag };
             if self.draft(&record).join(part, piece) {
                 self.touch(&record, at);
             }
-            return Merged { outcome: Outcome::Duplicate, record_id: record.to_string() };
+            return Ok(Merged { outcome: Outcome::Duplicate, record_id: record.to_string() });
         }
         let retold = event_digest(&piece).is_some_and(|event| {
             let tellings = self.events.entry(event).or_default();
@@ -239,7 +259,7 @@ impl Correlator {
             Some(guard) => self.take_guarded(key, guard, piece, at),
             None => self.take_unguarded(key, piece, at),
         };
-        Merged { outcome, record_id: record.to_string() }
+        Ok(Merged { outcome, record_id: record.to_string() })
     }
 
     fn take_unguarded(&mut self, key: Key, piece: Piece, at: Timestamp) -> RecordRef {
@@ -352,12 +372,18 @@ impl Correlator {
     }
 
     /// Closes what is due and forgets what is old, as far as the budget reaches; what is left stays due.
-    pub fn handle_time(&mut self, now: Timestamp, budget: &mut Budget) {
-        while let Some((at, _)) = self.due.first()
-            && *at <= now
-            && !budget.is_spent()
-        {
-            let (_, record) = self.due.pop_first().expect("the first was just seen");
+    ///
+    /// # Errors
+    /// As of [`Correlator::wake`].
+    pub fn handle_time(
+        &mut self,
+        now: Timestamp,
+        budget: &mut Budget,
+        changelog: &mut dyn Changelog,
+    ) -> Result<(), Unreadable> {
+        while !budget.is_spent() {
+            self.wake_due(now, changelog)?;
+            let Some((_, record)) = pop_by(&mut self.due, now) else { break };
             match self.draft(&record).due.take() {
                 Some(Due::Look(_)) => self.look(&record, now, budget),
                 Some(Due::Close(_)) => self.close(&record, now, budget),
@@ -365,16 +391,12 @@ impl Correlator {
             }
         }
         while budget.forgotten > 0 {
-            if self.forget.first().is_none_or(|(at, _)| *at > now) {
-                if !self.wake_due(now) {
-                    break;
-                }
-                continue;
-            }
-            let (_, record) = self.forget.pop_first().expect("the first was just seen");
+            self.wake_to_forget(now, changelog)?;
+            let Some((_, record)) = pop_by(&mut self.forget, now) else { break };
             self.drop_draft(&record);
             budget.forgotten -= 1;
         }
+        Ok(())
     }
 
     /// The draft has settled: close it if its evidence is complete, else wait as its evidence says.
@@ -455,15 +477,26 @@ impl Correlator {
         self.changed.insert(record);
     }
 
-    /// Ends a turn: every part of a draft that the turn changed becomes one `Remember`, however often it changed.
-    pub fn handle_turn_end(&mut self) {
+    /// Ends a turn: every part of a draft that the turn changed becomes one `Remember`, however often it changed. Of the
+    /// turn's number [`Correlator::handle_written`] may speak later.
+    pub fn handle_turn_end(&mut self, turn: u64) {
         self.effects.extend(self.gone.drain(..).map(Effect::Forget));
         for record in std::mem::take(&mut self.changed) {
-            let (write, delete) = self.draft(&record).take_changes(&record);
+            let (write, delete) = self.draft(&record).take_changes(&record, turn);
             self.effects.extend(delete.into_iter().map(Effect::Forget));
             self.effects.extend(write.into_iter().map(|stored| Effect::Remember(Box::new(stored))));
         }
         self.rest();
+    }
+
+    /// Learns where the changelog has a value that a turn wrote, whose transaction is committed. What it was never told of
+    /// stays at hand.
+    pub fn handle_written(&mut self, turn: u64, draft_key: &[u8], place: Place) {
+        let of = str::from_utf8(draft_key).ok().and_then(RecordRef::of_draft_key);
+        let Some((RecordRef { key, tag }, part)) = of else { return };
+        if let Some(draft) = self.keys.get_mut(&key).and_then(|messages| messages.drafts.get_mut(&tag)) {
+            draft.handle_written(part, turn, place);
+        }
     }
 
     /// The next completed record, before anything else that is to be done.
@@ -484,13 +517,19 @@ impl Correlator {
 
     /// When `handle_time` next has a draft to look at or close; forgetting does not count.
     pub fn poll_deadline(&self) -> Option<Timestamp> {
-        self.due.first().map(|(at, _)| *at)
+        let at_hand = self.due.first().map(|(at, _)| *at);
+        at_hand.into_iter().chain(self.resting.first_due()).min()
     }
 
     /// How many drafts wait to be closed, and how many there are in all.
     pub fn drafts(&self) -> (usize, usize) {
-        (self.due.len(), self.due.len() + self.forget.len() + self.resting.drafts())
+        let (resting, resting_open) = self.resting.drafts();
+        (self.due.len() + resting_open, self.due.len() + self.forget.len() + resting)
     }
+}
+
+fn pop_by(timers: &mut BTreeSet<(Timestamp, RecordRef)>, now: Timestamp) -> Option<(Timestamp, RecordRef)> {
+    if timers.first().is_some_and(|(at, _)| *at <= now) { timers.pop_first() } else { None }
 }
 
 fn draft_of<'a>(keys: &'a mut HashMap<Key, Messages>, record: &RecordRef) -> &'a mut Draft {

@@ -1,82 +1,261 @@
-//! Messages of which nothing is expected any more, as bytes. A published draft is remembered for days in case a late piece
-//! comes, and is a fraction of its size meanwhile; whoever asks for it wakes it.
+//! Messages that are not at hand: of each only where the changelog has its parts, and when time next does something to it.
+//! Whoever asks for one has it read back.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     arrival::Timestamp,
-    avro,
-    correlate::stored::StoredDraft,
+    correlate::{identity::RecordRef, stored::StoredDraft},
     mail::{Digest, Key},
 };
 
-/// The beginning of a key's SHA-256: nobody finds two keys that share it.
-type Mark = [u8; 16];
+/// Where the changelog has an entry, as its shell counts: an offset.
+pub type Place = i64;
 
-fn mark(key: &Key) -> Mark {
-    let digest = Digest::of(key.as_str().as_bytes());
-    let mut mark = [0; 16];
-    mark.copy_from_slice(&digest.0[..16]);
-    mark
+/// The changelog, as a shell reads it.
+pub trait Changelog {
+    /// What lies at these places, in the same order.
+    fn read(&mut self, places: &[Place]) -> Result<Vec<StoredDraft>, Unreadable>;
+}
+
+/// What was written to the changelog cannot be read back: what was asked is not known, and nothing may be made of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a draft could not be read back: {0}")]
+pub struct Unreadable(pub String);
+
+/// The beginning of a key's SHA-256: nobody finds two keys that share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark([u8; 16]);
+
+impl Mark {
+    pub fn of(key: &Key) -> Mark {
+        let mut mark = [0; 16];
+        mark.copy_from_slice(&Digest::of(key.as_str().as_bytes()).0[..16]);
+        Mark(mark)
+    }
+}
+
+/// One part of a draft that rests.
+#[derive(Clone, Copy, Debug)]
+pub struct RestingPart {
+    /// The beginning of the SHA-256 of the record's id: tells the drafts of one Message-ID apart.
+    draft: u64,
+    part: u32,
+    timer: Timer,
+    place: Place,
+}
+
+/// What time does to a draft; only its first part has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// It is open, and due then.
+    Due(Timestamp),
+    Forget(Timestamp),
+    None,
+}
+
+impl RestingPart {
+    /// A part of a record's draft; what time does to the draft counts with its first part alone.
+    pub fn new(record: &RecordRef, part: usize, place: Place, timer: Timer) -> RestingPart {
+        let timer = if part == 0 { timer } else { Timer::None };
+        let part = u32::try_from(part).expect("a draft has at most DRAFT_PARTS_MAX parts");
+        RestingPart { draft: draft_name(record), part, timer, place }
+    }
+
+    fn is(&self, draft: u64, part: u32) -> bool {
+        (self.draft, self.part) == (draft, part)
+    }
+}
+
+fn draft_name(record: &RecordRef) -> u64 {
+    let mut name = [0; 8];
+    name.copy_from_slice(&Digest::of(record.to_string().as_bytes()).0[..8]);
+    u64::from_be_bytes(name)
+}
+
+/// Nearly every message has one draft of one part: it is kept without a list.
+enum Parts {
+    One(RestingPart),
+    Many(Box<[RestingPart]>),
+}
+
+impl Parts {
+    fn of(parts: Vec<RestingPart>) -> Parts {
+        match parts.as_slice() {
+            [part] => Parts::One(*part),
+            _ => Parts::Many(parts.into()),
+        }
+    }
+
+    fn as_slice(&self) -> &[RestingPart] {
+        match self {
+            Parts::One(part) => std::slice::from_ref(part),
+            Parts::Many(parts) => parts,
+        }
+    }
+
+    fn drafts(&self) -> usize {
+        self.as_slice().iter().filter(|part| part.part == 0).count()
+    }
+
+    /// Every draft has its first part.
+    fn is_whole(&self) -> bool {
+        let parts = self.as_slice();
+        parts.iter().all(|part| part.part == 0 || parts.iter().any(|first| first.is(part.draft, 0)))
+    }
+
+    fn open(&self) -> usize {
+        self.as_slice().iter().filter(|part| matches!(part.timer, Timer::Due(_))).count()
+    }
+
+    /// The first thing that time does to one of the drafts; it is due where any of them is open.
+    fn timer(&self) -> Timer {
+        let times = self.as_slice().iter().filter_map(|part| match part.timer {
+            Timer::Due(at) | Timer::Forget(at) => Some(at),
+            Timer::None => None,
+        });
+        match times.min() {
+            Some(at) if self.open() > 0 => Timer::Due(at),
+            Some(at) => Timer::Forget(at),
+            None => Timer::None,
+        }
+    }
 }
 
 #[derive(Default)]
 pub struct Resting {
-    messages: HashMap<Mark, Packed>,
-    /// When the first draft of each key is to be forgotten.
+    messages: HashMap<Mark, Parts>,
+    due: BTreeSet<(Timestamp, Mark)>,
     forget: BTreeSet<(Timestamp, Mark)>,
     drafts: usize,
-}
-
-/// All drafts of one key.
-struct Packed {
-    /// Each part of each draft as the changelog has it, one behind the other.
-    parts: Box<[u8]>,
-    drafts: usize,
-    forget_at: Timestamp,
+    open: usize,
 }
 
 impl Resting {
-    /// How many drafts rest.
-    pub fn drafts(&self) -> usize {
-        self.drafts
+    /// How many drafts rest; of these, how many are open.
+    pub fn drafts(&self) -> (usize, usize) {
+        (self.drafts, self.open)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub fn first_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    pub fn first_to_forget(&self) -> Option<Timestamp> {
+        self.forget.first().map(|(at, _)| *at)
     }
 
     /// Lays down all parts of all drafts of a key, of which there is at least one.
-    pub fn lay_down(&mut self, key: &Key, parts: &[StoredDraft], forget_at: Timestamp) {
-        let mark = mark(key);
-        let mut packed = Vec::new();
-        for part in parts {
-            packed.extend(avro::encode_datum(part));
+    pub fn lay_down(&mut self, key: &Key, parts: Vec<RestingPart>) {
+        let (mark, parts) = (Mark::of(key), Parts::of(parts));
+        self.drafts += parts.drafts();
+        self.open += parts.open();
+        match parts.timer() {
+            Timer::Due(at) => drop(self.due.insert((at, mark))),
+            Timer::Forget(at) => drop(self.forget.insert((at, mark))),
+            Timer::None => {}
         }
-        let drafts = parts.iter().filter(|part| part.part == 0).count();
-        self.drafts += drafts;
-        self.forget.insert((forget_at, mark));
-        self.messages.insert(mark, Packed { parts: packed.into(), drafts, forget_at });
+        self.messages.insert(mark, parts);
     }
 
-    /// Takes a key's drafts out; nothing if it has none here.
-    pub fn wake(&mut self, key: &Key) -> Vec<StoredDraft> {
-        if self.messages.is_empty() { Vec::new() } else { self.take(mark(key)) }
+    /// Takes a message out; returns where its parts are, nothing if it does not rest here.
+    pub fn take(&mut self, mark: Mark) -> Vec<Place> {
+        let Some(parts) = self.messages.remove(&mark) else { return Vec::new() };
+        self.drafts -= parts.drafts();
+        self.open -= parts.open();
+        match parts.timer() {
+            Timer::Due(at) => drop(self.due.remove(&(at, mark))),
+            Timer::Forget(at) => drop(self.forget.remove(&(at, mark))),
+            Timer::None => {}
+        }
+        parts.as_slice().iter().map(|part| part.place).collect()
     }
 
-    /// Takes out the drafts of the key that is the first to be forgotten, if it is to be by now.
-    pub fn wake_due(&mut self, now: Timestamp) -> Vec<StoredDraft> {
-        match self.forget.first() {
-            Some((at, mark)) if *at <= now => self.take(*mark),
-            _ => Vec::new(),
+    /// Takes out those that are due first, by `now`, until they have this many parts.
+    pub fn take_due(&mut self, now: Timestamp, parts_max: usize) -> Vec<(Mark, Vec<Place>)> {
+        self.take_first(|resting| &resting.due, now, parts_max)
+    }
+
+    /// Takes out those that are to be forgotten first, by `now`, until they have this many parts.
+    pub fn take_to_forget(&mut self, now: Timestamp, parts_max: usize) -> Vec<(Mark, Vec<Place>)> {
+        self.take_first(|resting| &resting.forget, now, parts_max)
+    }
+
+    fn take_first(
+        &mut self,
+        timers: impl Fn(&Resting) -> &BTreeSet<(Timestamp, Mark)>,
+        now: Timestamp,
+        parts_max: usize,
+    ) -> Vec<(Mark, Vec<Place>)> {
+        let (mut taken, mut parts) = (Vec::new(), 0);
+        while parts < parts_max
+            && let Some(&(at, mark)) = timers(self).first()
+            && at <= now
+        {
+            let places = self.take(mark);
+            parts += places.len();
+            taken.push((mark, places));
+        }
+        taken
+    }
+
+    /// Notes a part that the changelog has, in place of what was noted of it before. Timers and counts come with
+    /// [`Resting::restored`].
+    pub fn note(&mut self, mark: Mark, part: RestingPart) {
+        let Some(parts) = self.messages.get_mut(&mark) else {
+            self.messages.insert(mark, Parts::One(part));
+            return;
+        };
+        match parts {
+            Parts::One(only) if only.is(part.draft, part.part) => *only = part,
+            _ => {
+                let mut all = without(parts, part.draft, part.part);
+                all.push(part);
+                *parts = Parts::of(all);
+            }
         }
     }
 
-    fn take(&mut self, mark: Mark) -> Vec<StoredDraft> {
-        let Some(Packed { parts, drafts, forget_at }) = self.messages.remove(&mark) else { return Vec::new() };
-        self.forget.remove(&(forget_at, mark));
-        self.drafts -= drafts;
-        let mut woken = Vec::with_capacity(drafts);
-        let mut rest = &parts[..];
-        while !rest.is_empty() {
-            woken.push(avro::decode_datum(&mut rest).expect("it was written here, by this version"));
+    /// Notes that the changelog has a part no more.
+    pub fn note_forgotten(&mut self, record: &RecordRef, part: usize) {
+        let mark = Mark::of(&record.key);
+        let Some(parts) = self.messages.get_mut(&mark) else { return };
+        // A part that has no such number was never noted.
+        let left = u32::try_from(part)
+            .map_or_else(|_| parts.as_slice().to_vec(), |part| without(parts, draft_name(record), part));
+        if left.is_empty() {
+            self.messages.remove(&mark);
+        } else {
+            *parts = Parts::of(left);
         }
-        woken
     }
+
+    /// Ends the noting; false where a draft lacks its first part.
+    pub fn restored(&mut self) -> bool {
+        let (mut due, mut forget) = (Vec::new(), Vec::with_capacity(self.messages.len()));
+        for (mark, parts) in &self.messages {
+            if !parts.is_whole() {
+                return false;
+            }
+            self.drafts += parts.drafts();
+            self.open += parts.open();
+            match parts.timer() {
+                Timer::Due(at) => due.push((at, *mark)),
+                Timer::Forget(at) => forget.push((at, *mark)),
+                Timer::None => {}
+            }
+        }
+        // A set that is made of all at once is sorted once.
+        self.due = due.into_iter().collect();
+        self.forget = forget.into_iter().collect();
+        true
+    }
+}
+
+fn without(parts: &Parts, draft: u64, part: u32) -> Vec<RestingPart> {
+    parts.as_slice().iter().filter(|it| !it.is(draft, part)).copied().collect()
 }

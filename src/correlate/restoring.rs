@@ -1,191 +1,217 @@
-//! What makes state of what was stored: from the changelog at the beginning, and from rest whenever something is asked of a
-//! message. And the way to rest.
-
-use std::collections::HashMap;
+//! How drafts come to hand and go to rest. All that the changelog tells is noted where it lies, and read when something is
+//! asked of its message; what waits longest goes back to rest.
 
 use crate::{
     arrival::Timestamp,
     correlate::{
-        Correlator, Messages, Timing, checked,
+        Changelog, Correlator, Messages, Place, Timing, Unreadable, checked,
         draft::{Draft, Due},
         event_digest,
         identity::{RecordRef, Tag},
+        resting::{Mark, RestingPart, Timer},
         stored::StoredDraft,
     },
     limits,
-    mail::{Digest, Key},
+    mail::Key,
 };
 
-impl Correlator {
-    /// Takes a part of a draft from the changelog, in place of what came before under the same key. All entries first,
-    /// then [`Correlator::restored`].
-    ///
+/// What a correlator keeps of a part of a draft that the changelog has.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    message: Mark,
+    part: RestingPart,
+}
+
+impl Entry {
     /// # Errors
     /// Says why it is no part of a draft that a correlator stored.
-    pub fn restore(&mut self, stored: StoredDraft) -> Result<(), String> {
-        let (record, part) = checked::place_of(&stored)?;
-        let resting = self.resting.wake(&record.key);
-        self.put_back(resting);
-        let messages = self.keys.entry(record.key.clone()).or_default();
-        messages.drafts.entry(record.tag).or_default().restore(part, stored);
-        self.closed.push_back(record.key);
-        Ok(())
+    pub fn of(stored: &StoredDraft, place: Place, timing: &Timing) -> Result<Entry, String> {
+        let (record, part) = checked::place_of(stored)?;
+        let timer = timer(timing, stored.open, stored.touched_at);
+        Ok(Entry { message: Mark::of(&record.key), part: RestingPart::new(&record, part, place, timer) })
+    }
+}
+
+impl Correlator {
+    /// Takes an entry of the changelog, in place of what came before under the same key. All entries first, then
+    /// [`Correlator::restored`].
+    pub fn restore(&mut self, entry: Entry) {
+        self.resting.note(entry.message, entry.part);
     }
 
-    /// Takes the end of a part of a draft from the changelog, where `key` is its [`DraftKey`].
+    /// Notes the end of a part of a draft in the changelog, where `key` is its [`DraftKey`](super::DraftKey).
     pub fn restore_forgotten(&mut self, key: &[u8]) -> Result<(), String> {
         let read = str::from_utf8(key).ok().and_then(RecordRef::of_draft_key);
         let (record, part) = read.ok_or("a key without a value is no draft's")?;
-        let resting = self.resting.wake(&record.key);
-        self.put_back(resting);
-        let Some(messages) = self.keys.get_mut(&record.key) else { return Ok(()) };
-        if messages.drafts.get_mut(&record.tag).is_some_and(|draft| draft.restore_forgotten(part)) {
-            messages.drafts.remove(&record.tag);
-        }
-        if messages.drafts.is_empty() {
-            self.keys.remove(&record.key);
-        }
+        self.resting.note_forgotten(&record, part);
         Ok(())
     }
 
-    /// Between two entries of the changelog: lays down what is too many to be at hand.
-    pub fn rest_while_restoring(&mut self) {
-        let mut awake = self.keys.len();
-        while awake > self.rules.awake_drafts_max
-            && let Some(key) = self.closed.pop_front()
-        {
-            // What is not whole may still become so: an entry to come replaces what is here.
-            if self.may_rest(&key) && checked::whole(&key, &self.keys[&key]).is_ok() {
-                let messages = self.keys.remove(&key).expect("it was just looked at");
-                self.lay_down(&key, &messages);
-                awake -= 1;
-            }
-        }
-    }
-
-    /// Ends the restoring: what was stored is the state, with its timers.
+    /// Ends the restoring: what was noted is the state, with its timers.
     ///
     /// # Errors
-    /// Names a draft that no correlator had.
+    /// Says that there are drafts which no correlator had.
     pub fn restored(&mut self) -> Result<(), String> {
-        // Gathered first: a set that is made of all at once is sorted once.
-        let mut timers = Timers { due: Vec::new(), forget: Vec::with_capacity(self.keys.len()) };
-        self.located.reserve(self.keys.len());
-        for (key, messages) in &mut self.keys {
-            checked::whole(key, messages)?;
-            index(key, messages, &self.rules.timing, &mut self.located, &mut self.events, &mut timers);
+        match self.resting.restored() {
+            true => Ok(()),
+            false => Err("a draft lacks its first part, which tells when it closes".to_owned()),
         }
-        self.due = timers.due.into_iter().collect();
-        self.forget = timers.forget.into_iter().collect();
-        self.closed = self.forget.iter().map(|(_, record)| record.key.clone()).collect();
+    }
+
+    /// Brings to hand what rests of these keys.
+    ///
+    /// # Errors
+    /// Where it cannot be read back. The correlator knows nothing any more then, and has to be restored.
+    pub fn wake<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'k Key>,
+        changelog: &mut dyn Changelog,
+    ) -> Result<(), Unreadable> {
+        if self.resting.is_empty() {
+            return Ok(());
+        }
+        let marks = keys.into_iter().map(Mark::of);
+        let taken = marks.map(|mark| (mark, self.resting.take(mark))).filter(|(_, places)| !places.is_empty());
+        let taken = taken.collect();
+        self.put_back(taken, changelog)
+    }
+
+    /// Brings to hand what is due by now and before anything that is at hand.
+    pub(super) fn wake_due(&mut self, now: Timestamp, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
+        let at_hand = self.due.first().map(|(at, _)| *at);
+        if !comes_first(self.resting.first_due(), now, at_hand) {
+            return Ok(());
+        }
+        let taken = self.resting.take_due(now, limits::WAKE_PARTS_MAX);
+        self.put_back(taken, changelog)
+    }
+
+    /// Brings to hand what is to be forgotten by now and before anything that is at hand.
+    pub(super) fn wake_to_forget(&mut self, now: Timestamp, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
+        let at_hand = self.forget.first().map(|(at, _)| *at);
+        if !comes_first(self.resting.first_to_forget(), now, at_hand) {
+            return Ok(());
+        }
+        let taken = self.resting.take_to_forget(now, limits::WAKE_PARTS_MAX);
+        self.put_back(taken, changelog)
+    }
+
+    fn put_back(&mut self, taken: Vec<(Mark, Vec<Place>)>, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<Place> = taken.iter().flat_map(|(_, places)| places).copied().collect();
+        let mut read = changelog.read(&places)?.into_iter();
+        for (mark, places) in taken {
+            let parts = places.into_iter().zip(read.by_ref());
+            let mut key = None;
+            for (place, stored) in parts {
+                let (record, part) = checked::place_of(&stored).map_err(Unreadable)?;
+                if Mark::of(&record.key) != mark {
+                    return Err(Unreadable(format!("another message lies at its place, {place}")));
+                }
+                let messages = self.keys.entry(record.key.clone()).or_default();
+                messages.drafts.entry(record.tag).or_default().restore(part, place, stored);
+                key = Some(record.key);
+            }
+            if let Some(key) = key {
+                self.index(&key).map_err(Unreadable)?;
+            }
+        }
         Ok(())
     }
 
-    /// Brings back what rests of a key.
-    pub(super) fn wake(&mut self, key: &Key) {
-        let parts = self.resting.wake(key);
-        self.put_back_indexed(parts);
-    }
-
-    /// Brings back the key that rests and is the first to be forgotten, if it is to be by now; says whether one was.
-    pub(super) fn wake_due(&mut self, now: Timestamp) -> bool {
-        let parts = self.resting.wake_due(now);
-        self.put_back_indexed(parts)
-    }
-
-    fn put_back_indexed(&mut self, parts: Vec<StoredDraft>) -> bool {
-        let Some(key) = parts.first().map(|stored| stored.key.clone()) else { return false };
-        self.put_back(parts);
-        let mut timers = Timers { due: Vec::new(), forget: Vec::new() };
-        let messages = self.keys.get_mut(&key).expect("it was just put back");
-        index(&key, messages, &self.rules.timing, &mut self.located, &mut self.events, &mut timers);
-        self.forget.extend(timers.forget);
-        self.closed.push_back(key);
-        true
-    }
-
-    fn put_back(&mut self, parts: Vec<StoredDraft>) {
-        for stored in parts {
-            let record = RecordRef::parse(&stored.key, &stored.record_id).expect("it lay here under its key");
-            let part = usize::try_from(stored.part).expect("it had this part before");
-            let messages = self.keys.entry(record.key).or_default();
-            messages.drafts.entry(record.tag).or_default().restore(part, stored);
+    /// Makes known what the drafts of a key, as they lay in the changelog, hold and wait for.
+    fn index(&mut self, key: &Key) -> Result<(), String> {
+        let messages = self.keys.get_mut(key).expect("it was just put back");
+        checked::whole(key, messages)?;
+        messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
+        for (tag, draft) in &mut messages.drafts {
+            let record = RecordRef { key: key.clone(), tag: *tag };
+            for (part, piece) in draft.located() {
+                self.located.insert(piece.evidence.identity(), (*tag, part));
+                if let Some(event) = event_digest(piece) {
+                    *self.events.entry(event).or_default() += 1;
+                }
+            }
+            match timer(&self.rules.timing, draft.open, draft.touched_at) {
+                Timer::Due(at) => {
+                    draft.due = Some(Due::Look(at));
+                    self.due.insert((at, record));
+                }
+                Timer::Forget(at) => drop(self.forget.insert((at, record))),
+                Timer::None => {}
+            }
         }
+        if messages.guards > 1 {
+            messages.build_index();
+        }
+        self.closed.push_back(key.clone());
+        Ok(())
     }
 
-    /// Lays down the drafts that were closed first, as far as too many are at hand.
+    /// Lays down what is too many to be at hand: of the drafts that are not open those that were closed first, of the
+    /// open ones those that wait longest.
     pub(super) fn rest(&mut self) {
-        while self.forget.len() > self.rules.awake_drafts_max
-            && let Some(key) = self.closed.pop_front()
-        {
-            if !self.may_rest(&key) {
-                continue;
+        // Whatever cannot rest yet is asked again next time.
+        for _ in 0..self.closed.len() {
+            if self.forget.len() <= self.rules.awake_max.closed {
+                break;
             }
-            let messages = self.keys.remove(&key).expect("it was just looked at");
-            for (tag, draft) in &messages.drafts {
-                let record = RecordRef { key: key.clone(), tag: *tag };
-                self.forget.remove(&(draft.touched_at.plus(self.rules.timing.remember), record));
-                self.forget_pieces(draft);
+            let key = self.closed.pop_front().expect("counted");
+            let Some(messages) = self.keys.get(&key) else { continue };
+            if may_rest(messages) && !messages.drafts.values().any(|draft| draft.open) {
+                self.lay_down(&key);
+            } else if messages.drafts.values().any(|draft| !draft.open) {
+                self.closed.push_back(key);
             }
-            self.lay_down(&key, &messages);
         }
         // Who is at hand may be named more than once: sweep before the names outgrow what they name.
         if self.closed.len() > 2 * self.forget.len() + limits::SWEEP_SLACK {
             self.closed = self.forget.iter().map(|(_, record)| record.key.clone()).collect();
         }
-    }
-
-    /// Nothing of the key is open; and it is not one of those with very many messages, which would be written anew for
-    /// each piece.
-    fn may_rest(&self, key: &Key) -> bool {
-        let messages = self.keys.get(key).filter(|messages| messages.drafts.len() <= limits::RESTING_DRAFTS_MAX);
-        messages.is_some_and(|messages| messages.drafts.values().all(Draft::may_rest))
-    }
-
-    fn lay_down(&mut self, key: &Key, messages: &Messages) {
-        let parts = messages.drafts.iter().flat_map(|(tag, draft)| {
-            let record = RecordRef { key: key.clone(), tag: *tag };
-            draft.all_stored(&record)
-        });
-        let touched_at = messages.drafts.values().map(|draft| draft.touched_at).min().unwrap_or_default();
-        let forget_at = touched_at.plus(self.rules.timing.remember);
-        self.resting.lay_down(key, &parts.collect::<Vec<_>>(), forget_at);
-    }
-}
-
-/// What time does to drafts.
-struct Timers {
-    due: Vec<(Timestamp, RecordRef)>,
-    forget: Vec<(Timestamp, RecordRef)>,
-}
-
-/// Makes known what the drafts of a key, as the changelog had them, hold and wait for.
-fn index(
-    key: &Key,
-    messages: &mut Messages,
-    timing: &Timing,
-    located: &mut HashMap<Digest, (Tag, usize)>,
-    events: &mut HashMap<Digest, usize>,
-    timers: &mut Timers,
-) {
-    messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
-    for (tag, draft) in &mut messages.drafts {
-        let record = RecordRef { key: key.clone(), tag: *tag };
-        for (part, piece) in draft.located() {
-            located.insert(piece.evidence.identity(), (*tag, part));
-            if let Some(event) = event_digest(piece) {
-                *events.entry(event).or_default() += 1;
+        let excess = self.due.len().saturating_sub(self.rules.awake_max.open);
+        let last: Vec<Key> = self.due.iter().rev().take(excess).map(|(_, record)| record.key.clone()).collect();
+        for key in last {
+            // One of several open drafts of a key takes the others with it.
+            if self.keys.get(&key).is_some_and(may_rest) {
+                self.lay_down(&key);
             }
         }
-        if draft.open {
-            let look = Due::Look(draft.touched_at.plus(timing.settle));
-            draft.due = Some(look);
-            timers.due.push((look.at(), record));
-        } else {
-            timers.forget.push((draft.touched_at.plus(timing.remember), record));
+    }
+
+    fn lay_down(&mut self, key: &Key) {
+        let messages = self.keys.remove(key).expect("whoever lays it down has looked at it");
+        let mut parts = Vec::with_capacity(messages.drafts.len());
+        for (tag, draft) in &messages.drafts {
+            let record = RecordRef { key: key.clone(), tag: *tag };
+            let timer = match draft.due {
+                Some(due) => Timer::Due(due.at()),
+                None => timer(&self.rules.timing, false, draft.touched_at),
+            };
+            parts.extend(draft.places().map(|(part, place)| RestingPart::new(&record, part, place, timer)));
+            match timer {
+                Timer::Due(at) => drop(self.due.remove(&(at, record))),
+                Timer::Forget(at) => drop(self.forget.remove(&(at, record))),
+                Timer::None => {}
+            }
+            self.forget_pieces(draft);
         }
+        self.resting.lay_down(key, parts);
     }
-    if messages.guards > 1 {
-        messages.build_index();
-    }
+}
+
+/// The changelog has all of it as it is; and it is not one of those with very many messages, which would be read anew for
+/// each piece.
+fn may_rest(messages: &Messages) -> bool {
+    messages.drafts.len() <= limits::RESTING_DRAFTS_MAX && messages.drafts.values().all(Draft::may_rest)
+}
+
+/// What time does first to a draft as the changelog has it.
+fn timer(timing: &Timing, open: bool, touched_at: Timestamp) -> Timer {
+    if open { Timer::Due(touched_at.plus(timing.settle)) } else { Timer::Forget(touched_at.plus(timing.remember)) }
+}
+
+fn comes_first(resting: Option<Timestamp>, now: Timestamp, at_hand: Option<Timestamp>) -> bool {
+    resting.is_some_and(|at| at <= now && at_hand.is_none_or(|at_hand| at <= at_hand))
 }

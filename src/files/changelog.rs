@@ -3,15 +3,20 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, BufReader, Read, Seek as _},
     path::{Path, PathBuf},
 };
+
+use bytes::Bytes;
 
 use super::{
     FilesError, cannot_read,
     disk::{AppendFile, Disk},
 };
-use crate::limits::{FILES_COMPACT_FACTOR, FILES_READ_BYTES};
+use crate::{
+    correlate::Place,
+    limits::{FILES_COMPACT_FACTOR, FILES_READ_BYTES},
+};
 
 /// The length that stands for a deleted key.
 const TOMBSTONE: u32 = u32::MAX;
@@ -38,26 +43,51 @@ impl Changelog {
         number: u64,
         committed: u64,
         compact_bytes_min: u64,
-        mut restore: impl FnMut(&[u8], Option<&[u8]>),
+        mut restore: impl FnMut(Place, &[u8], Option<&[u8]>),
     ) -> Result<Changelog, FilesError> {
         let file = disk.open_append(Changelog::path(state, number), committed)?;
         let mut log = Changelog { file, number, live: HashMap::new(), live_bytes: 0, compact_bytes_min };
         let path = log.file.path.clone();
-        for_each_entry(&path, committed, |key, value| {
+        for_each_entry(&path, committed, |place, key, value| {
             log.count(key, value);
-            restore(key, value);
+            restore(place, key, value);
             Ok(())
         })?;
         Ok(log)
+    }
+
+    /// Hands out what was committed.
+    pub fn restore(&self, mut restore: impl FnMut(Place, &[u8], Option<&[u8]>)) -> Result<(), FilesError> {
+        for_each_entry(&self.file.path, self.file.length, |place, key, value| {
+            restore(place, key, value);
+            Ok(())
+        })
+    }
+
+    /// The values at these places.
+    pub fn read(&mut self, disk: &mut Disk, places: &[Place]) -> Result<Vec<Bytes>, FilesError> {
+        self.file.flush(disk)?;
+        let path = &self.file.path;
+        let read = |file: &mut BufReader<File>, place: Place| {
+            let behind = place - i64::try_from(file.stream_position()?).unwrap_or(i64::MAX);
+            file.seek_relative(behind)?;
+            let (mut key, mut value) = (Vec::new(), Vec::new());
+            read_entry(file, &mut key, &mut value).map(|_| value.into())
+        };
+        let mut file = File::open(path).map(BufReader::new).map_err(|error| cannot_read(path, &error))?;
+        let values = places.iter().map(|place| read(&mut file, *place));
+        values.collect::<io::Result<_>>().map_err(|error| cannot_read(path, &error))
     }
 
     pub fn length(&self) -> u64 {
         self.file.length
     }
 
-    pub fn append(&mut self, disk: &mut Disk, key: &[u8], value: Option<&[u8]>) -> Result<(), FilesError> {
+    /// Returns where it lies.
+    pub fn append(&mut self, disk: &mut Disk, key: &[u8], value: Option<&[u8]>) -> Result<Place, FilesError> {
         self.count(key, value);
-        append(&mut self.file, disk, key, value)
+        let place = to_place(self.file.length);
+        append(&mut self.file, disk, key, value).map(|()| place)
     }
 
     fn count(&mut self, key: &[u8], value: Option<&[u8]>) {
@@ -86,14 +116,14 @@ impl Changelog {
         let old = self.file.path.clone();
         let mut last: HashMap<Box<[u8]>, u64> = HashMap::with_capacity(self.live.len());
         let mut number = 0;
-        for_each_entry(&old, self.file.length, |key, _| {
+        for_each_entry(&old, self.file.length, |_, key, _| {
             last.insert(key.into(), number);
             number += 1;
             Ok(())
         })?;
         let mut file = disk.open_append(Changelog::path(state, self.number + 1), 0)?;
         number = 0;
-        for_each_entry(&old, self.file.length, |key, value| {
+        for_each_entry(&old, self.file.length, |_, key, value| {
             let is_last = last.get(key) == Some(&number);
             number += 1;
             if is_last && value.is_some() { append(&mut file, disk, key, value) } else { Ok(()) }
@@ -103,6 +133,10 @@ impl Changelog {
         self.number += 1;
         Ok(old)
     }
+}
+
+fn to_place(bytes: u64) -> Place {
+    i64::try_from(bytes).expect("no file is that long")
 }
 
 fn append(file: &mut AppendFile, disk: &mut Disk, key: &[u8], value: Option<&[u8]>) -> Result<(), FilesError> {
@@ -115,7 +149,7 @@ fn append(file: &mut AppendFile, disk: &mut Disk, key: &[u8], value: Option<&[u8
 fn for_each_entry(
     path: &Path,
     length: u64,
-    mut take: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), FilesError>,
+    mut take: impl FnMut(Place, &[u8], Option<&[u8]>) -> Result<(), FilesError>,
 ) -> Result<(), FilesError> {
     let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
     let mut reader = BufReader::with_capacity(FILES_READ_BYTES, file.take(length));
@@ -123,8 +157,8 @@ fn for_each_entry(
     let (mut key, mut value) = (Vec::new(), Vec::new());
     while read < length {
         let present = read_entry(&mut reader, &mut key, &mut value).map_err(|error| cannot_read(path, &error))?;
+        take(to_place(read), &key, present.then_some(value.as_slice()))?;
         read += 8 + key.len() as u64 + value.len() as u64;
-        take(&key, present.then_some(value.as_slice()))?;
     }
     Ok(())
 }

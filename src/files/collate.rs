@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use bytes::Bytes;
+
 use super::{
     ENVELOPES_TOPIC, FilesError, Progress, REPORTS_TOPIC, STRAYS_TOPIC, Stage, Summary,
     disk::{Disk, Fault},
@@ -16,12 +18,12 @@ use super::{
     write::{self, Opened, Opening, Writer},
 };
 use crate::{
-    arrival::{Arrival, Input, Timestamp},
-    correlate::{Rules, Timing, TopicNames},
+    arrival::{Arrival, Input, Position, Timestamp},
+    correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
     evidence::Rejection,
     limits,
     record::{Disposition, LedgerRow, ValueBytesMax},
-    turn::{self, ArchiveFormat, Encoding, Outgoing, Tasks, TurnOutput, TurnRules, publish},
+    turn::{self, ArchiveFormat, Bodies, Encoding, Outgoing, Tasks, TurnOutput, TurnRules, publish},
 };
 
 /// How to collate.
@@ -84,7 +86,7 @@ pub fn collate(
         archive_format: options.archive_format,
         compact_bytes_min: options.compact_bytes_min,
     };
-    let restore = |key: &[u8], value: Option<&[u8]>| tasks.restore(PARTITION, key, value);
+    let restore = |place, key: &[u8], value: Option<&[u8]>| tasks.restore(PARTITION, place, key, value);
     let writer = match Writer::open(&opening, disk, restore)? {
         Opened::Finished(summary) => return Ok(Summary { already_done: true, ..summary }),
         Opened::Writing(writer) => writer,
@@ -107,7 +109,7 @@ pub fn collate(
 }
 
 /// All input is one partition.
-const PARTITION: i32 = 0;
+pub const PARTITION: i32 = 0;
 
 fn turn_rules(options: &CollateOptions) -> TurnRules {
     let topic_names =
@@ -119,7 +121,7 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
             topic_names,
             value_bytes_max: ValueBytesMax::default(),
             archive_format: options.archive_format,
-            awake_drafts_max: limits::AWAKE_DRAFTS_MAX,
+            awake_max: AwakeMax { open: limits::AWAKE_OPEN_MAX, closed: limits::AWAKE_CLOSED_MAX },
         },
         partitions: 1,
         encoding: Encoding::Json,
@@ -153,6 +155,27 @@ impl Batch {
             Some(rejection) => self.rejected.push((read.arrival, rejection)),
             None => self.arrivals.push(read.arrival),
         }
+    }
+}
+
+/// What was read and written earlier.
+struct Lying<'a> {
+    reader: &'a mut Reader,
+    writer: &'a mut Writer,
+    failure: Option<FilesError>,
+}
+
+impl Bodies for Lying<'_> {
+    fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
+        self.reader.fetch(wanted)
+    }
+
+    fn fetch_drafts(&mut self, _: i32, places: &[Place]) -> Result<Vec<Bytes>, String> {
+        self.writer.read_drafts(places).map_err(|error| {
+            let why = error.to_string();
+            self.failure = Some(error);
+            why
+        })
     }
 }
 
@@ -278,15 +301,22 @@ impl Run<'_> {
             partition: PARTITION,
             at_end,
         });
-        let output = self.tasks.turn(arrivals, &progress, wall, &mut self.reader);
+        let mut lying = Lying { reader: &mut self.reader, writer: &mut self.writer, failure: None };
+        let output = self.tasks.turn(arrivals, &progress, wall, &mut lying);
+        if let Some(failure) = lying.failure {
+            return Err(failure);
+        }
         self.reader.check()?;
+        let output = output.map_err(|unreadable| FilesError::Failed(unreadable.to_string()))?;
         if output.counts.lost > 0 {
             return Err(FilesError::Failed(
                 "an input file changed while this collate ran: begin again with a new --out".into(),
             ));
         }
         self.count(&output.counts);
-        output.outgoing.iter().try_for_each(|outgoing| self.write(outgoing))
+        output.outgoing.iter().try_for_each(|outgoing| self.write(outgoing))?;
+        self.tasks.handle_written(output.number, &self.writer.take_placed());
+        Ok(())
     }
 
     fn write(&mut self, outgoing: &Outgoing) -> Result<(), FilesError> {
@@ -316,10 +346,20 @@ impl Run<'_> {
         let due = self.arrivals_uncommitted >= self.options.commit_arrivals_max
             || self.writer.uncommitted_bytes >= self.options.commit_bytes_max;
         if due {
-            self.writer.commit(self.cursor, self.now)?;
+            if self.writer.commit(self.cursor, self.now)? {
+                self.restore()?;
+            }
             self.arrivals_uncommitted = 0;
         }
         Ok(due)
+    }
+
+    /// Goes on as after a stop: every draft lies elsewhere.
+    fn restore(&mut self) -> Result<(), FilesError> {
+        self.tasks = Tasks::new(self.rules.clone());
+        self.tasks.assign(PARTITION);
+        self.writer.restore(|place, key, value| self.tasks.restore(PARTITION, place, key, value))?;
+        self.tasks.restored(PARTITION).map_err(|error| FilesError::Failed(error.to_string()))
     }
 
     fn tell(&mut self, stage: Stage) {

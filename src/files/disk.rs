@@ -124,7 +124,7 @@ impl AppendFile {
         if self.buffer.len() >= FILES_WRITE_BYTES { self.flush(disk) } else { Ok(()) }
     }
 
-    fn flush(&mut self, disk: &mut Disk) -> Result<(), FilesError> {
+    pub fn flush(&mut self, disk: &mut Disk) -> Result<(), FilesError> {
         if self.buffer.is_empty() {
             return Ok(());
         }

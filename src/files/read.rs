@@ -17,7 +17,6 @@ use super::{
 use crate::{
     arrival::{Arrival, Format, Input, Position},
     evidence::{Rejection, envelope_event::EnvelopeEvent},
-    turn::Bodies,
 };
 
 /// An arrival as read.
@@ -34,7 +33,7 @@ pub struct Reader {
     pub mboxrd: bool,
     /// The file read last stays open: an mbox holds many mails.
     open: Option<(u32, File)>,
-    /// Why [`Bodies::fetch`] failed: no turn after that may be committed.
+    /// Why [`Reader::fetch`] failed: no turn after that may be committed.
     failure: Option<FilesError>,
 }
 
@@ -126,8 +125,9 @@ impl Reader {
     }
 }
 
-impl Bodies for Reader {
-    fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
+impl Reader {
+    /// The bytes of the arrivals at these positions.
+    pub fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
         let fetch_one = |position: &Position| {
             let entry =
                 *self.index.entry(*position).ok_or_else(|| format!("{position:?} is no arrival of this input"))?;

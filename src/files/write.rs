@@ -8,20 +8,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
     ENVELOPES_TOPIC, FilesError, Summary, cannot_read,
     changelog::Changelog,
+    collate::PARTITION,
     disk::{AppendFile, Disk},
     index::{Cursor, Index},
 };
 use crate::{
     arrival::{Input, Position, Timestamp},
+    correlate::Place,
     limits,
     mail::Digest,
     record::{self, Status},
-    turn::{ArchiveFormat, Outgoing, Output},
+    turn::{ArchiveFormat, Outgoing, Output, Written},
 };
 
 const COMMIT_VERSION: u32 = 1;
@@ -64,6 +67,8 @@ pub struct Writer {
     archive_format: ArchiveFormat,
     files: Vec<AppendFile>,
     drafts: Changelog,
+    /// Where the drafts lie that were written since this was last asked.
+    placed: Vec<Written>,
     pub commit: Commit,
     /// Files that the next commit counts, by their folder.
     written: BTreeMap<PathBuf, Vec<PathBuf>>,
@@ -96,7 +101,7 @@ impl Writer {
     pub fn open(
         opening: &Opening<'_>,
         mut disk: Disk,
-        restore: impl FnMut(&[u8], Option<&[u8]>),
+        restore: impl FnMut(Place, &[u8], Option<&[u8]>),
     ) -> Result<Opened, FilesError> {
         let folder = opening.folder;
         let state = state_folder(folder);
@@ -127,6 +132,7 @@ impl Writer {
             archive_format: opening.archive_format,
             files,
             drafts,
+            placed: Vec::new(),
             commit,
             written: BTreeMap::new(),
             made: Vec::new(),
@@ -142,7 +148,7 @@ impl Writer {
         }
         let value = outgoing.value.as_deref();
         match (outgoing.output, value) {
-            (Output::Drafts, _) => self.write_draft(outgoing.key.as_deref().unwrap_or_default(), value),
+            (Output::Drafts, _) => self.write_draft(outgoing),
             (Output::Strays, _) => unreachable!("with one partition every arrival is at home"),
             (Output::Rejected, Some(value)) => self.write_rejected(outgoing, value, index),
             (Output::Archive, Some(value)) if self.archive_format == ArchiveFormat::Report => {
@@ -153,9 +159,28 @@ impl Writer {
         }
     }
 
-    fn write_draft(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), FilesError> {
+    fn write_draft(&mut self, outgoing: &Outgoing) -> Result<(), FilesError> {
+        let (key, value) = (outgoing.key.clone().unwrap_or_default(), outgoing.value.as_deref());
         self.uncommitted_bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-        self.drafts.append(&mut self.disk, key, value)
+        let place = self.drafts.append(&mut self.disk, &key, value)?;
+        if value.is_some() {
+            self.placed.push(Written { partition: PARTITION, key, place });
+        }
+        Ok(())
+    }
+
+    /// Where the drafts lie that were written since this was last asked.
+    pub fn take_placed(&mut self) -> Vec<Written> {
+        std::mem::take(&mut self.placed)
+    }
+
+    pub fn read_drafts(&mut self, places: &[Place]) -> Result<Vec<Bytes>, FilesError> {
+        self.drafts.read(&mut self.disk, places)
+    }
+
+    /// Hands out the drafts anew, from their committed log.
+    pub fn restore(&self, restore: impl FnMut(Place, &[u8], Option<&[u8]>)) -> Result<(), FilesError> {
+        self.drafts.restore(restore)
     }
 
     fn write_line(&mut self, output: Output, line: &[u8]) -> Result<(), FilesError> {
@@ -231,8 +256,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes all that was written count, with `read` and `now` as where to go on.
-    pub fn commit(&mut self, read: Cursor, now: Timestamp) -> Result<(), FilesError> {
+    /// Makes all that was written count, with `read` and `now` as where to go on. Says whether the drafts lie elsewhere now.
+    pub fn commit(&mut self, read: Cursor, now: Timestamp) -> Result<bool, FilesError> {
         for (folder, files) in std::mem::take(&mut self.written) {
             self.disk.sync_files(&folder, &files)?;
         }
@@ -249,7 +274,10 @@ impl Writer {
         self.made.clear();
         write_commit(&mut self.disk, &self.folder, &self.commit)?;
         self.uncommitted_bytes = 0;
-        replaced.map_or(Ok(()), |log| self.disk.remove(&log))
+        match &replaced {
+            Some(log) => self.disk.remove(log).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// After an error: takes back what no commit counts, as far as the disk lets it. Returns the commit that counts.

@@ -19,23 +19,32 @@ use super::{
 };
 use crate::{
     arrival::Position,
+    correlate::Place,
     limits,
-    settings::{KafkaSettings, TopicSettings},
+    settings::{KafkaSettings, Topic, TopicSettings},
     turn::{
         Bodies,
         instance::{INPUTS, Positions},
     },
 };
 
-/// Reads single arrivals, and knows how far logs reach with open transactions counted in.
+/// Reads single arrivals and drafts, and knows how far logs reach with open transactions counted in.
 pub struct Lookup {
     consumer: BaseConsumer<Notes>,
     topics: TopicSettings,
     /// The partition that is being read, and the offset that comes next.
-    reading: Option<Position>,
+    reading: Option<At>,
     /// Why bytes that may well be there could not be had: the turn that asked for them must not be committed.
     trouble: Option<Trouble>,
     stop: Stop,
+}
+
+/// A place in a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct At {
+    topic: Topic,
+    partition: i32,
+    offset: i64,
 }
 
 impl Lookup {
@@ -52,15 +61,16 @@ impl Lookup {
         &self.consumer
     }
 
-    fn one(&mut self, wanted: Position, deadline: Instant) -> Result<Bytes, Missing> {
+    fn one(&mut self, wanted: At, deadline: Instant) -> Result<Bytes, Missing> {
         self.go_to(wanted)?;
+        let topic = self.topics.name(wanted.topic);
         loop {
             match self.consumer.poll(limits::CALL_MAX) {
-                Some(Ok(message)) if self.topics.input(message.topic()) != Some(wanted.input) => {}
+                Some(Ok(message)) if message.topic() != topic => {}
                 Some(Ok(message)) if message.partition() != wanted.partition || message.offset() < wanted.offset => {}
                 Some(Ok(message)) => {
                     let offset = message.offset();
-                    self.reading = Some(Position { offset: offset + 1, ..wanted });
+                    self.reading = Some(At { offset: offset + 1, ..wanted });
                     if offset > wanted.offset {
                         return Err(Missing::Gone("its topic has deleted it".to_owned()));
                     }
@@ -72,7 +82,7 @@ impl Lookup {
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => {
-                    let trouble = Trouble::of("read an original again", &error);
+                    let trouble = Trouble::of("read again what lies in a topic", &error);
                     if trouble.next != NextStep::Retry {
                         return Err(Missing::For(trouble));
                     }
@@ -81,28 +91,28 @@ impl Lookup {
             }
             if Instant::now() > deadline || self.stop.expired() {
                 let reason = self.consumer.context().last_error().unwrap_or_else(|| "no answer".to_owned());
-                let why = format!("could not read an original again in time: {reason}");
+                let why = format!("could not read again what lies in a topic in time: {reason}");
                 return Err(Missing::For(Trouble::new(NextStep::Abort, Cause::BrokerAway, why)));
             }
         }
     }
 
     /// Reads on where the wanted offset is near ahead, else jumps.
-    fn go_to(&mut self, wanted: Position) -> Result<(), Missing> {
+    fn go_to(&mut self, wanted: At) -> Result<(), Missing> {
         let near = self.reading.is_some_and(|next| {
-            (next.input, next.partition) == (wanted.input, wanted.partition)
+            (next.topic, next.partition) == (wanted.topic, wanted.partition)
                 && (next.offset..=next.offset + limits::REFETCH_GAP_MAX).contains(&wanted.offset)
         });
         if near {
             return Ok(());
         }
         let mut list = TopicPartitionList::new();
-        let topic = self.topics.name(wanted.input);
+        let topic = self.topics.name(wanted.topic);
         let offset = Offset::Offset(wanted.offset);
         let jumped =
             list.add_partition_offset(topic, wanted.partition, offset).and_then(|()| self.consumer.assign(&list));
         self.reading = Some(wanted);
-        jumped.map_err(|error| Missing::For(Trouble::of("read an original again", &error).given_up()))
+        jumped.map_err(|error| Missing::For(Trouble::of("read again what lies in a topic", &error).given_up()))
     }
 }
 
@@ -113,22 +123,37 @@ enum Missing {
     For(Trouble),
 }
 
+impl Lookup {
+    /// Bytes, or why there are none; where they may be had later, that is noted too.
+    fn noted(&mut self, wanted: At, deadline: Instant) -> Result<Bytes, String> {
+        if let Some(trouble) = &self.trouble {
+            return Err(trouble.why.clone());
+        }
+        self.one(wanted, deadline).map_err(|missing| match missing {
+            Missing::Gone(reason) => reason,
+            Missing::For(trouble) => {
+                self.reading = None;
+                self.trouble.insert(trouble).why.clone()
+            }
+        })
+    }
+}
+
 impl Bodies for Lookup {
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
         let deadline = Instant::now() + limits::REFETCH_MAX;
-        let bytes = wanted.iter().map(|position| {
-            if let Some(trouble) = &self.trouble {
-                return Err(trouble.why.clone());
-            }
-            self.one(*position, deadline).map_err(|missing| match missing {
-                Missing::Gone(reason) => reason,
-                Missing::For(trouble) => {
-                    self.reading = None;
-                    self.trouble.insert(trouble).why.clone()
-                }
-            })
-        });
-        bytes.collect()
+        let at = |position: &Position| At {
+            topic: Topic::from(position.input),
+            partition: position.partition,
+            offset: position.offset,
+        };
+        wanted.iter().map(|position| self.noted(at(position), deadline)).collect()
+    }
+
+    fn fetch_drafts(&mut self, partition: i32, places: &[Place]) -> Result<Vec<Bytes>, String> {
+        let deadline = Instant::now() + limits::REFETCH_MAX;
+        let at = |place: &Place| At { topic: Topic::Drafts, partition, offset: *place };
+        places.iter().map(|place| self.noted(at(place), deadline)).collect()
     }
 }
 

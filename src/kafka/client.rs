@@ -176,6 +176,7 @@ pub enum Rebalance {
 pub struct Notes {
     rebalances: Mutex<Vec<Rebalance>>,
     delivery_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    delivered: Mutex<Vec<(usize, i64)>>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -187,6 +188,11 @@ impl Notes {
     /// The first message of a transaction that could not be written: why, and its topic.
     pub fn take_delivery_error(&self) -> Option<(RDKafkaErrorCode, String)> {
         lock(&self.delivery_error).take()
+    }
+
+    /// The offsets of the numbered values that were written since this was last asked.
+    pub fn take_delivered(&self) -> Vec<(usize, i64)> {
+        std::mem::take(&mut *lock(&self.delivered))
     }
 
     /// What librdkafka last said of a broker.
@@ -234,12 +240,17 @@ impl ConsumerContext for Notes {
 }
 
 impl ProducerContext for Notes {
-    type DeliveryOpaque = ();
+    /// The number of a value whose offset is asked for; 0 of every other.
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, message)) = result {
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-            lock(&self.delivery_error).get_or_insert_with(|| (code, message.topic().to_owned()));
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        match result {
+            Ok(message) if number > 0 => lock(&self.delivered).push((number, message.offset())),
+            Ok(_) => {}
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                lock(&self.delivery_error).get_or_insert_with(|| (code, message.topic().to_owned()));
+            }
         }
     }
 }

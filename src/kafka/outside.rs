@@ -77,7 +77,7 @@ impl Outside<'_> {
             .headers
             .iter()
             .fold(OwnedHeaders::new(), |all, (name, value)| all.insert(Header { key: name, value: Some(value) }));
-        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(self.name(given.input));
+        let mut message: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(self.name(given.input), 0);
         message.key = given.key.as_deref();
         message.payload = Some(&given.value);
         message.headers = Some(headers);

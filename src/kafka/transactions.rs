@@ -28,7 +28,7 @@ use crate::{
     limits,
     settings::{KafkaSettings, Topic, TopicSettings},
     telemetry,
-    turn::Outgoing,
+    turn::{Outgoing, Output, Written},
 };
 
 /// librdkafka hands over delivery reports every few milliseconds at most; asking more often only burns the processor.
@@ -83,6 +83,8 @@ pub struct Transactions {
     pulse: Arc<Pulse>,
     /// A transaction was begun and neither committed nor aborted.
     open: Cell<bool>,
+    /// How many values of the changelog were sent so far: each has the number that makes.
+    sent: Cell<usize>,
 }
 
 impl Transactions {
@@ -95,23 +97,34 @@ impl Transactions {
         pulse: Arc<Pulse>,
     ) -> Result<Transactions, Trouble> {
         let producer = client::create(&client::config(kafka, Role::Producer, sizes))?;
-        let this = Transactions { producer, topics: topics.clone(), stop, pulse, open: Cell::new(false) };
+        let this =
+            Transactions { producer, topics: topics.clone(), stop, pulse, open: Cell::new(false), sent: Cell::new(0) };
         let deadline = Instant::now() + limits::REACH_MAX;
         this.insist("take up the transactional id", deadline, |wait| this.producer.init_transactions(wait))?;
         Ok(this)
     }
 
-    /// Writes and commits. An error's next step says whether the transaction is to be aborted or is out of reach.
-    pub fn write(&self, parcel: Parcel) -> Result<(), Trouble> {
+    /// Writes and commits; returns where the values of the changelog lie. An error's next step says whether the transaction
+    /// is to be aborted or is out of reach.
+    pub fn write(&self, parcel: Parcel) -> Result<Vec<Written>, Trouble> {
         let Parcel { outgoing, positions, group, faults } = parcel;
         let deadline = Instant::now() + limits::TURN_WRITE_MAX;
         self.producer.begin_transaction().map_err(|error| Trouble::of("begin a turn", &error).given_up())?;
         self.open.set(true);
         faults.pass(Phase::Begun)?;
+        let (first, mut drafts) = (self.sent.get() + 1, Vec::new());
         // Each value goes as soon as the client has its copy.
         for value in outgoing {
             self.pulse.beat();
-            self.send(&value, deadline)?;
+            let number = match (value.output, value.partition, &value.key) {
+                (Output::Drafts, Some(partition), Some(key)) if value.value.is_some() => {
+                    drafts.push((partition, key.clone()));
+                    self.sent.update(|sent| sent + 1);
+                    self.sent.get()
+                }
+                _ => 0,
+            };
+            self.send(&value, number, deadline)?;
         }
         faults.pass(Phase::Sent)?;
         self.insist("add the positions to a turn", deadline, |wait| {
@@ -122,7 +135,14 @@ impl Transactions {
         faults.pass(Phase::Flushed)?;
         self.insist("commit a turn", deadline, |wait| self.producer.commit_transaction(wait))?;
         self.open.set(false);
-        faults.pass(Phase::Committed)
+        faults.pass(Phase::Committed)?;
+        let delivered = self.producer.client().context().take_delivered();
+        let written = delivered.into_iter().filter_map(|(number, place)| {
+            // What an earlier turn sent may be told of late. A value that was written twice has no offset in the report.
+            let (partition, key) = drafts.get(number.checked_sub(first)?)?.clone();
+            (place >= 0).then_some(Written { partition, key, place })
+        });
+        Ok(written.collect())
     }
 
     /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
@@ -136,9 +156,9 @@ impl Transactions {
         aborted.map_err(Trouble::for_new_clients)
     }
 
-    fn send(&self, value: &Outgoing, deadline: Instant) -> Result<(), Trouble> {
+    fn send(&self, value: &Outgoing, number: usize, deadline: Instant) -> Result<(), Trouble> {
         let topic = self.topics.name(Topic::from(value.output));
-        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+        let mut record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, number);
         record.partition = value.partition;
         record.key = value.key.as_deref();
         record.payload = value.value.as_deref();

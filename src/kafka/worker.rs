@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     arrival::{Arrival, Input, Timestamp},
-    correlate::Rules,
+    correlate::{AwakeMax, Rules},
     limits,
     settings::Settings,
     telemetry::{self, Health},
@@ -327,6 +327,7 @@ impl<'a> Worker<'a> {
         if let Some(trouble) = self.lookup.take_trouble() {
             return Err(Trouble { next: NextStep::Abort, ..trouble });
         }
+        let parcel = parcel.map_err(|unreadable| Trouble::abort(unreadable.to_string()))?;
         telemetry::drafts(self.instance.drafts());
         let Some(parcel) = parcel else { return Ok(()) };
         self.faults.pass(Phase::Built)?;
@@ -338,10 +339,10 @@ impl<'a> Worker<'a> {
         let built = began.elapsed();
         self.finish_writing()?;
         tracing::debug!(?built, waited = ?(began.elapsed() - built), "built");
-        let (moves, counts) = (parcel.moves(), parcel.counts);
+        let (begun, counts) = (parcel.begun(), parcel.counts);
         self.writer.begin(self.parcel(parcel.outgoing, &parcel.positions, self.faults.clone())?);
         self.writing = Some(Writing { counts, building: began.elapsed() });
-        self.instance.handle_begun(moves);
+        self.instance.handle_begun(begun);
         Ok(())
     }
 
@@ -356,8 +357,7 @@ impl<'a> Worker<'a> {
     fn written(&mut self, outcome: Outcome) -> Result<(), Trouble> {
         let turn = self.writing.take().expect("an outcome is of a turn that was handed over");
         let writing = outcome.took;
-        outcome.result?;
-        self.instance.handle_written();
+        self.instance.handle_written(&outcome.result?);
         self.endurance.turned();
         let whole = turn.building + writing;
         telemetry::turn(&turn.counts, whole, writing);
@@ -447,7 +447,11 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
             topic_names: settings.topics.input_names(),
             value_bytes_max: layout.value_bytes_max,
             archive_format: settings.archive_format,
-            awake_drafts_max: limits::AWAKE_DRAFTS_MAX,
+            awake_max: AwakeMax {
+                // An instance may have to work on every partition.
+                open: limits::AWAKE_OPEN_MAX / usize::try_from(layout.partitions).unwrap_or(1).max(1),
+                closed: limits::AWAKE_CLOSED_MAX,
+            },
         },
         partitions: layout.partitions,
         passed_on_bytes_max: Some(layout.passed_on_bytes_max),

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     limits,
     settings::{KafkaSettings, TopicSettings},
+    turn::Written,
 };
 
 enum Order {
@@ -30,7 +31,8 @@ enum Order {
 
 /// What became of an order.
 pub struct Outcome {
-    pub result: Result<(), Trouble>,
+    /// Where the values of the changelog lie.
+    pub result: Result<Vec<Written>, Trouble>,
     pub took: Duration,
 }
 
@@ -58,7 +60,7 @@ impl Writer {
                 let began = Instant::now();
                 let result = match order {
                     Order::Write(parcel) => transactions.write(parcel),
-                    Order::Abort => transactions.abort(),
+                    Order::Abort => transactions.abort().map(|()| Vec::new()),
                 };
                 if done.send(Outcome { result, took: began.elapsed() }).is_err() {
                     return;
@@ -107,7 +109,7 @@ impl Writer {
     /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
     pub fn abort(&self) -> Result<(), Trouble> {
         self.order(Order::Abort);
-        self.await_outcome().result
+        self.await_outcome().result.map(drop)
     }
 
     fn order(&self, order: Order) {

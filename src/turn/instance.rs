@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     arrival::{Arrival, Input, Timestamp},
-    turn::{Bodies, Counts, Outgoing, Progress, RestoreError, Tasks, TurnRules},
+    correlate::Unreadable,
+    turn::{Bodies, Counts, Outgoing, Progress, RestoreError, Tasks, TurnRules, Written},
 };
 
 /// Offsets by input and partition.
@@ -114,13 +115,23 @@ pub struct Parcel {
     /// Never empty: a broker checks a transaction's generation by its positions.
     pub positions: Positions,
     pub counts: Counts,
+    /// The turn's number.
+    pub number: u64,
 }
 
 impl Parcel {
-    /// Strays are on their way.
-    pub fn moves(&self) -> bool {
-        self.counts.moved > 0
+    /// What [`Instance::handle_begun`] is to know.
+    pub fn begun(&self) -> Begun {
+        Begun { turn: self.number, moves: self.counts.moved > 0 }
     }
+}
+
+/// A turn that is being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    turn: u64,
+    /// Strays are on their way.
+    moves: bool,
 }
 
 pub struct Instance {
@@ -132,8 +143,7 @@ pub struct Instance {
     pending: Option<Vec<i32>>,
     /// What was last committed of the inputs, or is about to be.
     positions: Positions,
-    /// The turn that is being written, and whether it moves strays.
-    writing: Option<bool>,
+    writing: Option<Begun>,
     more_due: bool,
     entries_restored: u64,
 }
@@ -330,7 +340,7 @@ impl Instance {
             unread.remove(&number);
         }
         if let Some(key) = key {
-            self.tasks.restore(number, key, value);
+            self.tasks.restore(number, offset, key, value);
         }
     }
 
@@ -384,14 +394,17 @@ impl Instance {
 
     /// Builds a turn: the arrivals in the order read, the lags after them, the wall clock. None: there is nothing to
     /// write.
+    ///
+    /// # Errors
+    /// Where a draft could not be read back; what is due then is a setback.
     pub fn turn(
         &mut self,
         gathered: Gathered,
         lags: &Positions,
         wall: Timestamp,
         bodies: &mut dyn Bodies,
-    ) -> Option<Parcel> {
-        let moves = self.writing.unwrap_or(false);
+    ) -> Result<Option<Parcel>, Unreadable> {
+        let moves = self.writing.is_some_and(|begun| begun.moves);
         let progress: Vec<Progress> = input_partitions(&self.numbers)
             .map(|(input, partition)| {
                 // Until strays that are on their way are written, nothing tells that their topic is read to its end.
@@ -400,10 +413,10 @@ impl Instance {
                 Progress { input, partition, at_end }
             })
             .collect();
-        let output = self.tasks.turn(gathered.arrivals, &progress, wall, bodies);
+        let output = self.tasks.turn(gathered.arrivals, &progress, wall, bodies)?;
         self.more_due = output.more_due;
         if output.outgoing.is_empty() && gathered.next.is_empty() {
-            return None;
+            return Ok(None);
         }
         let mut positions = gathered.next;
         self.positions.extend(positions.clone());
@@ -411,17 +424,19 @@ impl Instance {
         if positions.is_empty() {
             positions.extend(self.positions.first_key_value().map(|(at, offset)| (*at, *offset)));
         }
-        Some(Parcel { outgoing: output.outgoing, positions, counts: output.counts })
+        Ok(Some(Parcel { outgoing: output.outgoing, positions, counts: output.counts, number: output.number }))
     }
 
     /// A turn is being written. There is never a second one: its transaction would be the same.
-    pub fn handle_begun(&mut self, moves: bool) {
+    pub fn handle_begun(&mut self, begun: Begun) {
         debug_assert!(self.writing.is_none(), "the last turn's outcome is known before the next is begun");
-        self.writing = Some(moves);
+        self.writing = Some(begun);
     }
 
-    /// The turn that was being written is committed.
-    pub fn handle_written(&mut self) {
-        self.writing = None;
+    /// The turn that was being written is committed, and its values of the changelog lie here.
+    pub fn handle_written(&mut self, written: &[Written]) {
+        if let Some(Begun { turn, .. }) = self.writing.take() {
+            self.tasks.handle_written(turn, written);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! back, all of it or nothing.
 //!
 //! A shell's loop: read arrivals up to a bound; [`Tasks::turn`]; write every [`Outgoing`] and the positions read in one
-//! transaction. If that fails: drop the tasks and restore them from the changelog ([`Tasks::assign`], then
+//! transaction; once it is committed, [`Tasks::handle_written`]. If that fails: drop the tasks and restore them from the changelog ([`Tasks::assign`], then
 //! [`Tasks::restore`] for each entry of its partition, then [`Tasks::restored`]).
 
 pub mod clock;
@@ -26,10 +26,13 @@ use task::Task;
 
 use crate::{
     arrival::{Arrival, Format, Input, Position, Timestamp},
-    correlate::{Budget, Complete, Effect, Merged, Outcome, Piece, Rules, Seen},
+    avro::{self, Schema},
+    correlate::{
+        Budget, Changelog, Complete, Effect, Merged, Outcome, Piece, Place, Rules, Seen, StoredDraft, Unreadable,
+    },
     evidence::{self, Evidence, Kind, Rejection},
     limits,
-    mail::Digest,
+    mail::{Digest, Key},
     record::{Disposition, LedgerRow},
 };
 
@@ -117,6 +120,18 @@ pub trait Bodies {
     /// The bytes of the arrivals at these positions (origins, sorted, each once), in the same order.
     /// `Err` says why one cannot be had any more; a failure that a second try may mend is the shell's to retry.
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>>;
+
+    /// The values that the changelog's partition has at these places (sorted, each once), in the same order.
+    /// `Err` gives up the turn.
+    fn fetch_drafts(&mut self, partition: i32, places: &[Place]) -> Result<Vec<Bytes>, String>;
+}
+
+/// Where a turn's value of the changelog lies, once its transaction is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub partition: i32,
+    pub key: Bytes,
+    pub place: Place,
 }
 
 /// What a turn did, for metrics and progress.
@@ -145,6 +160,8 @@ pub struct TurnOutput {
     pub counts: Counts,
     /// More is due than one turn publishes: do not wait for arrivals before the next.
     pub more_due: bool,
+    /// The turn's number, by which [`Tasks::handle_written`] speaks of it.
+    pub number: u64,
 }
 
 /// The tasks of one instance, one a partition number.
@@ -152,12 +169,13 @@ pub struct Tasks {
     rules: TurnRules,
     tasks: BTreeMap<i32, Task>,
     recent: Recent,
+    turns: u64,
 }
 
 impl Tasks {
     pub fn new(rules: TurnRules) -> Tasks {
         let recent = Recent::new(rules.recent_bytes_max);
-        Tasks { rules, tasks: BTreeMap::new(), recent }
+        Tasks { rules, tasks: BTreeMap::new(), recent, turns: 0 }
     }
 
     /// Begins an empty task; restore it before its first turn.
@@ -166,8 +184,8 @@ impl Tasks {
     }
 
     /// Takes one `journal.drafts` entry of the task's partition; `value` none is a tombstone.
-    pub fn restore(&mut self, partition: i32, key: &[u8], value: Option<&[u8]>) {
-        self.task(partition).restore(key, value);
+    pub fn restore(&mut self, partition: i32, place: Place, key: &[u8], value: Option<&[u8]>) {
+        self.task(partition).restore(place, key, value);
     }
 
     /// Ends the restoring of a task.
@@ -184,14 +202,27 @@ impl Tasks {
         self.tasks.get_mut(&partition).expect("a shell speaks only of partitions that it has assigned")
     }
 
+    /// Learns where a turn's values of the changelog lie.
+    pub fn handle_written(&mut self, turn: u64, written: &[Written]) {
+        for Written { partition, key, place } in written {
+            if let Some(task) = self.tasks.get_mut(partition) {
+                task.correlator.handle_written(turn, key, *place);
+            }
+        }
+    }
+
     /// One turn: `arrivals` in the order read, every assigned partition's progress, the wall clock.
+    ///
+    /// # Errors
+    /// Where a draft could not be read back. The tasks are of no use any more then, and have to be restored.
     pub fn turn(
         &mut self,
         mut arrivals: Vec<Arrival>,
         progress: &[Progress],
         wall: Timestamp,
         bodies: &mut dyn Bodies,
-    ) -> TurnOutput {
+    ) -> Result<TurnOutput, Unreadable> {
+        self.turns += 1;
         let gone = fetch_absent(&mut arrivals, bodies);
         let mut turn = Turn {
             wall,
@@ -200,10 +231,11 @@ impl Tasks {
                 bytes: limits::TURN_ORIGINAL_BYTES_MAX,
                 forgotten: limits::TURN_FORGOTTEN_MAX,
             },
-            output: TurnOutput::default(),
+            output: TurnOutput { number: self.turns, ..TurnOutput::default() },
             ledger: Vec::with_capacity(arrivals.len()),
         };
         let read: Vec<Result<Evidence, Rejection>> = arrivals.par_iter().map(read_evidence).collect();
+        self.wake(&arrivals, &read, bodies)?;
         let mut unread = Unread::of(&arrivals);
         for (arrival, mut evidence) in arrivals.into_iter().zip(read) {
             if let Some(reason) = gone.get(&arrival.origin).filter(|_| stray::is_absent(&arrival)) {
@@ -211,11 +243,11 @@ impl Tasks {
                 evidence = Err(Rejection { reason: "gone", detail });
             }
             // The arrival itself is still unread here: the wall clock must not close what it belongs to.
-            self.advance(&arrival, progress, &unread, &mut turn);
+            self.advance(&arrival, progress, &unread, &mut turn, bodies)?;
             unread.take(&arrival);
-            self.take_arrival(arrival, evidence, &mut turn);
+            self.take_arrival(arrival, evidence, &mut turn, bodies)?;
         }
-        self.end_turn(progress, &mut turn);
+        self.end_turn(progress, &mut turn, bodies)?;
         let completes = self.drain_completes();
         let publisher = Publisher { rules: &self.rules, recent: &mut self.recent };
         let (filled, lost) = publisher.fill(completes, bodies, &mut turn.output);
@@ -223,11 +255,37 @@ impl Tasks {
         self.drain_drafts(&mut turn);
         publish::write(filled, &self.rules, &mut turn.output);
         publish::ledger(turn.ledger, &self.rules, &mut turn.output);
-        turn.output
+        Ok(turn.output)
+    }
+
+    /// Brings to hand what rests of the messages that the arrivals belong to, all of a task at once.
+    fn wake(
+        &mut self,
+        arrivals: &[Arrival],
+        read: &[Result<Evidence, Rejection>],
+        bodies: &mut dyn Bodies,
+    ) -> Result<(), Unreadable> {
+        let mut keys: BTreeMap<i32, Vec<&Key>> = BTreeMap::new();
+        for (arrival, evidence) in arrivals.iter().zip(read) {
+            if let Ok(Evidence { key, .. }) = evidence {
+                keys.entry(arrival.position.partition).or_default().push(key);
+            }
+        }
+        for (partition, keys) in keys {
+            self.task(partition).correlator.wake(keys, &mut Drafts { partition, bodies })?;
+        }
+        Ok(())
     }
 
     /// Moves the task's time on to an arrival, and closes what fell due before it.
-    fn advance(&mut self, arrival: &Arrival, progress: &[Progress], unread: &Unread, turn: &mut Turn) {
+    fn advance(
+        &mut self,
+        arrival: &Arrival,
+        progress: &[Progress],
+        unread: &Unread,
+        turn: &mut Turn,
+        bodies: &mut dyn Bodies,
+    ) -> Result<(), Unreadable> {
         let Position { input, partition, .. } = arrival.position;
         let wall = turn.wall;
         let task = self.task(partition);
@@ -235,45 +293,59 @@ impl Tasks {
             task.clock.progress(told.input, told.at_end && unread.none_from(told.input, partition));
         }
         task.clock.arrival(input, arrival.at, wall);
-        if let Some(now) = task.clock.now(wall) {
-            task.correlator.handle_time(now, &mut turn.budget);
+        match task.clock.now(wall) {
+            Some(now) => task.correlator.handle_time(now, &mut turn.budget, &mut Drafts { partition, bodies }),
+            None => Ok(()),
         }
     }
 
-    fn end_turn(&mut self, progress: &[Progress], turn: &mut Turn) {
+    fn end_turn(&mut self, progress: &[Progress], turn: &mut Turn, bodies: &mut dyn Bodies) -> Result<(), Unreadable> {
         for told in progress {
             self.task(told.partition).clock.progress(told.input, told.at_end);
         }
-        for task in self.tasks.values_mut() {
+        for (&partition, task) in &mut self.tasks {
             if let Some(now) = task.clock.now(turn.wall) {
-                task.correlator.handle_time(now, &mut turn.budget);
+                task.correlator.handle_time(now, &mut turn.budget, &mut Drafts { partition, bodies })?;
                 turn.output.more_due |= task.correlator.poll_deadline().is_some_and(|due| due <= now);
             }
         }
+        Ok(())
     }
 
-    fn take_arrival(&mut self, arrival: Arrival, evidence: Result<Evidence, Rejection>, turn: &mut Turn) {
+    fn take_arrival(
+        &mut self,
+        arrival: Arrival,
+        evidence: Result<Evidence, Rejection>,
+        turn: &mut Turn,
+        bodies: &mut dyn Bodies,
+    ) -> Result<(), Unreadable> {
         turn.output.counts.arrivals += 1;
         let evidence = match evidence {
             Ok(evidence) => evidence,
-            Err(rejection) => return self.reject(&arrival, &rejection, turn),
+            Err(rejection) => {
+                self.reject(&arrival, &rejection, turn);
+                return Ok(());
+            }
         };
+        let partition = arrival.position.partition;
         let home = home::home_partition(evidence.key.as_str().as_bytes(), self.rules.partitions);
-        if arrival.position.input != Input::Strays && arrival.position.partition != home {
+        if arrival.position.input != Input::Strays && partition != home {
             turn.output.counts.moved += 1;
             let stray = stray::send_home(&arrival, &evidence.key, home, self.rules.passed_on_bytes_max);
             turn.output.outgoing.push(stray);
             let reason = format!("sent to its home, partition {home}");
-            return self.enter(&arrival, Disposition::Moved, None, Some(reason), turn);
+            self.enter(&arrival, Disposition::Moved, None, Some(reason), turn);
+            return Ok(());
         }
         let kind = evidence.kind;
         let carries = !evidence.originals.is_empty();
-        let merged =
-            self.task(arrival.position.partition).correlator.handle_evidence(piece(&arrival, evidence), turn.wall);
+        let (piece, mut drafts) = (piece(&arrival, evidence), Drafts { partition, bodies });
+        let merged = self.task(partition).correlator.handle_evidence(piece, turn.wall, &mut drafts)?;
         if carries && merged.outcome == Outcome::New {
             self.recent.insert(arrival.origin, arrival.bytes.clone());
         }
         self.enter_merged(&arrival, kind, merged, turn);
+        Ok(())
     }
 
     fn enter_merged(&mut self, arrival: &Arrival, kind: Kind, merged: Merged, turn: &mut Turn) {
@@ -331,7 +403,7 @@ impl Tasks {
     /// Ends every task's turn: what it changed of its drafts becomes outgoing values.
     fn drain_drafts(&mut self, turn: &mut Turn) {
         for (partition, task) in &mut self.tasks {
-            task.correlator.handle_turn_end();
+            task.correlator.handle_turn_end(turn.output.number);
             while let Some(effect) = task.correlator.poll_effect() {
                 match effect {
                     Effect::Publish(_) => unreachable!("what was completed has been drained, and nothing came since"),
@@ -351,6 +423,25 @@ impl Tasks {
     pub fn drafts(&self) -> (usize, usize) {
         let counts = self.tasks.values().map(|task| task.correlator.drafts());
         counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
+    }
+}
+
+/// A task's drafts in the changelog.
+struct Drafts<'b> {
+    partition: i32,
+    bodies: &'b mut dyn Bodies,
+}
+
+impl Changelog for Drafts<'_> {
+    fn read(&mut self, places: &[Place]) -> Result<Vec<StoredDraft>, Unreadable> {
+        let mut sorted = places.to_vec();
+        sorted.sort_unstable();
+        let values = self.bodies.fetch_drafts(self.partition, &sorted).map_err(Unreadable)?;
+        let read = |place: &Place| {
+            let at = sorted.binary_search(place).expect("they are the same places");
+            avro::decode(Schema::Draft, &values[at]).map_err(|error| Unreadable(error.to_string()))
+        };
+        places.par_iter().map(read).collect()
     }
 }
 

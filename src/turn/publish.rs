@@ -272,7 +272,7 @@ pub fn rejected(arrival: &Arrival, rejection: &Rejection, topic: &str, bytes_max
 mod tests {
     use super::*;
     use crate::{
-        correlate::{Rules, Timing, TopicNames},
+        correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
         record::ValueBytesMax,
         sample::{Organisation, What},
         turn::{Encoding, Progress, Tasks},
@@ -284,15 +284,19 @@ mod tests {
         fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
             wanted.iter().map(|_| Err("nothing is read again here".to_owned())).collect()
         }
+
+        fn fetch_drafts(&mut self, _: i32, _: &[Place]) -> Result<Vec<Bytes>, String> {
+            Err("nothing rests here".to_owned())
+        }
     }
 
     #[test]
     fn what_published_records_came_in_is_not_kept_at_hand() {
         let names = TopicNames { reports: "r".into(), envelopes: "e".into(), strays: "s".into() };
         let (timing, value_bytes_max) = (Timing::default(), ValueBytesMax::default());
-        let archive_format = ArchiveFormat::Record;
+        let (archive_format, awake_max) = (ArchiveFormat::Record, AwakeMax { open: 0, closed: 0 });
         let mut tasks = Tasks::new(TurnRules {
-            rules: Rules { timing, topic_names: names, value_bytes_max, archive_format, awake_drafts_max: 0 },
+            rules: Rules { timing, topic_names: names, value_bytes_max, archive_format, awake_max },
             partitions: 1,
             passed_on_bytes_max: None,
             encoding: Encoding::Avro,
@@ -325,9 +329,9 @@ mod tests {
         let progress = [Input::Reports, Input::Envelopes, Input::Strays];
         let progress = progress.map(|input| Progress { input, partition: 0, at_end: true });
         let held: usize = arrivals.iter().map(|arrival| arrival.bytes.len()).sum();
-        tasks.turn(arrivals, &progress, last, &mut Nowhere);
+        tasks.turn(arrivals, &progress, last, &mut Nowhere).unwrap();
         assert!(tasks.recent.bytes() > held / 4, "nothing has closed yet");
-        let output = tasks.turn(Vec::new(), &progress, last.plus(timing.patience), &mut Nowhere);
+        let output = tasks.turn(Vec::new(), &progress, last.plus(timing.patience), &mut Nowhere).unwrap();
         assert_eq!((output.counts.lost, tasks.recent.bytes()), (0, 0));
     }
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::{
     avro::{self, Schema},
-    correlate::{Correlator, StoredDraft},
+    correlate::{Correlator, Entry, Place, StoredDraft, Timing},
     limits,
     turn::{TurnRules, clock::TaskClock},
 };
@@ -14,6 +14,7 @@ use crate::{
 pub struct Task {
     pub correlator: Correlator,
     pub clock: TaskClock,
+    timing: Timing,
     restoring: Restoring,
 }
 
@@ -32,35 +33,39 @@ struct Restoring {
 struct Batch {
     /// Keys and values, one behind the other.
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<Raw>,
 }
 
 /// A changelog entry, as spans of the bytes.
-struct Entry {
+struct Raw {
+    place: Place,
     key: Range<usize>,
     /// None deletes the key.
     value: Option<Range<usize>>,
 }
 
 /// By key: what an entry says, none where it deletes.
-type Read = Vec<(Vec<u8>, Option<Result<StoredDraft, String>>)>;
+type Read = Vec<(Vec<u8>, Option<Result<Entry, String>>)>;
 
 impl Batch {
-    fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+    fn push(&mut self, place: Place, key: &[u8], value: Option<&[u8]>) {
         let mut keep = |part: &[u8]| {
             let start = self.bytes.len();
             self.bytes.extend_from_slice(part);
             start..self.bytes.len()
         };
-        self.entries.push(Entry { key: keep(key), value: value.map(&mut keep) });
+        self.entries.push(Raw { place, key: keep(key), value: value.map(&mut keep) });
     }
 
     /// Reads all entries, on every core.
-    fn read(&self) -> Read {
-        let read = |entry: &Entry| {
-            let key = &self.bytes[entry.key.clone()];
-            let draft = entry.value.clone().map(|value| read_entry(key, &self.bytes[value]));
-            (key.to_vec(), draft)
+    fn read(&self, timing: &Timing) -> Read {
+        let read = |raw: &Raw| {
+            let key = &self.bytes[raw.key.clone()];
+            let entry = raw.value.clone().map(|value| {
+                let stored = read_entry(key, &self.bytes[value])?;
+                Entry::of(&stored, raw.place, timing)
+            });
+            (key.to_vec(), entry)
         };
         self.entries.par_iter().map(read).collect()
     }
@@ -78,14 +83,15 @@ impl Task {
         Task {
             correlator: Correlator::new(rules.rules.clone()),
             clock: TaskClock::default(),
+            timing: rules.rules.timing,
             restoring: Restoring::default(),
         }
     }
 
     /// Takes the next entry of the changelog: what a later one of the same key says replaces it.
-    pub fn restore(&mut self, key: &[u8], value: Option<&[u8]>) {
+    pub fn restore(&mut self, place: Place, key: &[u8], value: Option<&[u8]>) {
         let batch = &mut self.restoring.batch;
-        batch.push(key, value);
+        batch.push(place, key, value);
         if batch.bytes.len() >= limits::RESTORE_BATCH_BYTES {
             self.take_batch();
         }
@@ -95,10 +101,10 @@ impl Task {
     fn take_batch(&mut self) {
         let Restoring { batch, read, unreadable } = &mut self.restoring;
         let before = std::mem::take(read);
-        (*read, ()) = rayon::join(|| batch.read(), || take(before, &mut self.correlator, unreadable));
+        let timing = self.timing;
+        (*read, ()) = rayon::join(|| batch.read(&timing), || take(before, &mut self.correlator, unreadable));
         batch.bytes.clear();
         batch.entries.clear();
-        self.correlator.rest_while_restoring();
     }
 
     pub fn restored(&mut self) -> Result<(), RestoreError> {
@@ -120,9 +126,9 @@ fn read_entry(key: &[u8], value: &[u8]) -> Result<StoredDraft, String> {
 
 /// Hands entries to the correlator in their order.
 fn take(read: Read, correlator: &mut Correlator, unreadable: &mut BTreeMap<Vec<u8>, String>) {
-    for (key, draft) in read {
-        let taken = match draft {
-            Some(draft) => draft.and_then(|draft| correlator.restore(draft)),
+    for (key, entry) in read {
+        let taken = match entry {
+            Some(entry) => entry.map(|entry| correlator.restore(entry)),
             None => correlator.restore_forgotten(&key),
         };
         match taken {

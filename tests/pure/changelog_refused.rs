@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use mailjournal::{
     arrival::Timestamp,
     avro::{self, Schema},
-    correlate::{Correlator, Published, StoredDraft},
+    correlate::{Published, StoredDraft},
     mail::{Digest, Guard},
 };
 
 use crate::support::{
-    laws::stage::{MORNING, Stage, rules},
+    laws::{
+        lying::NONE_AWAKE,
+        stage::{MORNING, Stage},
+    },
     pieces::{self, KEY, seen},
 };
 
@@ -33,9 +36,7 @@ fn draft(record_id: &str, part: i32) -> StoredDraft {
 fn restored(entries: &[(String, StoredDraft)]) -> Result<Stage, String> {
     let entry = |(key, draft): &(String, StoredDraft)| (key.clone().into(), avro::encode(Schema::Draft, draft).into());
     let changelog: BTreeMap<_, _> = entries.iter().map(entry).collect();
-    let [resting, awake] = [0, usize::MAX].map(|awake| Stage::restored(changelog.clone(), awake));
-    assert_eq!(resting.is_ok(), awake.is_ok());
-    resting.map_err(|error| error.to_string())
+    Stage::restored(changelog, NONE_AWAKE).map_err(|error| error.to_string())
 }
 
 fn keyed(draft: StoredDraft) -> (String, StoredDraft) {
@@ -98,23 +99,15 @@ fn a_piece_under_another_guard_is_refused() {
     check_refused(&[keyed(other)], "evidence of another");
 }
 
+/// It shows when the draft is read again, and then nothing is made of it.
 #[test]
 fn a_piece_is_in_one_place() {
     let mut other = draft(KEY, 1);
     other.pieces = draft(KEY, 0).pieces;
-    check_refused(&[keyed(draft(KEY, 0)), keyed(other)], "twice");
-}
-
-/// A draft that rests is not looked at when the changelog has ended.
-#[test]
-fn a_draft_that_is_not_whole_does_not_rest_between_two_entries() {
-    let mut correlator = Correlator::new(rules(0).rules);
-    let pieces = draft(KEY, 0).pieces;
-    for part in [0, 1] {
-        correlator.restore(StoredDraft { open: false, pieces: pieces.clone(), ..draft(KEY, part) }).expect("a part");
-    }
-    correlator.rest_while_restoring();
-    assert!(correlator.restored().expect_err("it is refused").contains("twice"));
+    let mut stage = restored(&[keyed(draft(KEY, 0)), keyed(other)]).expect("nothing is read again yet");
+    let error = stage.try_turn(Vec::new(), MORNING).expect_err("it is refused");
+    assert!(error.to_string().contains("twice"), "{error}");
+    assert!(stage.published.is_empty());
 }
 
 #[test]

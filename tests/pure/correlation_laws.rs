@@ -6,7 +6,8 @@ use mailjournal::{
     arrival::Timestamp,
     avro,
     correlate::{
-        Budget, Complete, Correlator, DraftKey, Effect, Merged, Piece, Rules, StoredDraft, Timing, TopicNames,
+        AwakeMax, Budget, Complete, Correlator, DraftKey, Effect, Entry, Merged, Piece, Rules, StoredDraft, Timing,
+        TopicNames,
     },
     evidence::{DeliveryClaim, DeliveryKind, How, Kind, RecipientKind, Role},
     mail::Digest,
@@ -15,6 +16,7 @@ use mailjournal::{
 use proptest::{prelude::*, sample::select};
 
 use crate::support::{
+    laws::lying::Lying,
     model,
     pieces::{evidence, group, original, recipient, seen},
 };
@@ -33,7 +35,7 @@ pub fn rules() -> Rules {
         topic_names,
         value_bytes_max: ValueBytesMax::default(),
         archive_format: ArchiveFormat::Record,
-        awake_drafts_max: 2,
+        awake_max: AwakeMax { open: 2, closed: 2 },
     }
 }
 
@@ -48,6 +50,9 @@ pub struct Subject {
     rules: Rules,
     /// What one turn may publish.
     budget: Budget,
+    /// Of everything in the changelog, where it lies.
+    lying: Lying,
+    turns: u64,
 }
 
 impl Subject {
@@ -64,15 +69,28 @@ impl Subject {
             completes: Vec::new(),
             rules,
             budget,
+            lying: Lying::default(),
+            turns: 0,
         }
     }
 
     pub fn take(&mut self, piece: &Piece) -> Merged {
-        self.correlator.handle_evidence(piece.clone(), WALL)
+        self.take_at(piece, WALL)
+    }
+
+    pub fn take_at(&mut self, piece: &Piece, wall: Timestamp) -> Merged {
+        self.correlator.handle_evidence(piece.clone(), wall, &mut self.lying).expect("what was written lies there")
+    }
+
+    /// Time, within a turn.
+    pub fn pass(&mut self, now: Timestamp, mut budget: Budget) {
+        self.correlator.handle_time(now, &mut budget, &mut self.lying).expect("what was written lies there");
     }
 
     pub fn drain(&mut self) {
-        self.correlator.handle_turn_end();
+        self.turns += 1;
+        self.correlator.handle_turn_end(self.turns);
+        let mut written = Vec::new();
         while let Some(effect) = self.correlator.poll_effect() {
             match effect {
                 Effect::Publish(complete) => {
@@ -80,18 +98,23 @@ impl Subject {
                     self.completes.push(*complete);
                 }
                 Effect::Remember(stored) => {
-                    self.changelog_bytes += avro::encode(avro::Schema::Draft, &stored).len();
+                    let value = avro::encode(avro::Schema::Draft, &stored);
+                    self.changelog_bytes += value.len();
+                    written.push((stored.draft_key().to_text(), self.lying.put(value.into())));
                     self.changelog.insert(stored.draft_key(), *stored);
                 }
                 Effect::Forget(key) => assert!(self.changelog.remove(&key).is_some(), "forgot what was not stored"),
             }
+        }
+        for (key, place) in written {
+            self.correlator.handle_written(self.turns, key.as_bytes(), place);
         }
     }
 
     /// As many turns at this time as the budget needs.
     pub fn time(&mut self, now: Timestamp) {
         loop {
-            self.correlator.handle_time(now, &mut self.budget.clone());
+            self.pass(now, self.budget);
             self.drain();
             if self.correlator.poll_deadline().is_none_or(|due| due > now) {
                 return;
@@ -103,7 +126,8 @@ impl Subject {
         self.drain();
         self.correlator = Correlator::new(self.rules.clone());
         for stored in self.changelog.values().rev() {
-            self.correlator.restore(stored.clone()).unwrap();
+            let place = self.lying.put(avro::encode(avro::Schema::Draft, stored).into());
+            self.correlator.restore(Entry::of(stored, place, &self.rules.timing).unwrap());
         }
         self.correlator.restored().unwrap();
     }
@@ -143,9 +167,10 @@ pub const SMALL: Budget = Budget { records: 1, bytes: 1, forgotten: usize::MAX }
 
 fn run(pieces: &[Piece], between: &[Between], budget: Budget) -> Subject {
     // With little to publish in a turn goes little to keep at hand.
-    let mut subject = Subject::with(Rules { awake_drafts_max: budget.records - 1, ..rules() }, budget);
+    let awake_max = AwakeMax { open: budget.records - 1, closed: budget.records - 1 };
+    let mut subject = Subject::with(Rules { awake_max, ..rules() }, budget);
     for (index, piece) in pieces.iter().enumerate() {
-        subject.correlator.handle_evidence(piece.clone(), WALL);
+        subject.take(piece);
         match between.get(index).unwrap_or(&Between::Nothing) {
             Between::Nothing => {}
             Between::Settle => subject.time(piece.seen.at.plus(std::time::Duration::from_secs(6))),
@@ -301,10 +326,10 @@ proptest! {
         let mut subject = Subject::new();
         let mut wanted = BTreeSet::new();
         for (index, piece) in shuffled.iter().enumerate() {
-            subject.correlator.handle_evidence(piece.clone(), WALL);
+            subject.take(piece);
             if let Some(Between::CloseAll) = between.get(index) {
                 while let Some(due) = subject.correlator.poll_deadline() {
-                    subject.correlator.handle_time(due, &mut UNBOUNDED.clone());
+                    subject.pass(due, UNBOUNDED);
                     while let Some(effect) = subject.correlator.poll_effect() {
                         let Effect::Publish(complete) = effect else { continue };
                         for original in &complete.wanted {

@@ -61,7 +61,7 @@ fn a_draft_is_not_forgotten_before_it_is_published() {
         if restart {
             subject.restart();
         }
-        subject.correlator.handle_time(at(20 * DAY), &mut SMALL.clone());
+        subject.pass(at(20 * DAY), SMALL);
         subject.drain();
         assert_eq!(subject.published.len(), 1);
         subject.time(at(20 * DAY));
@@ -76,7 +76,7 @@ fn the_bytes_of_a_turn_are_bounded_too() {
         subject.take(&told(name, name, Some(name), 0));
     }
     // Each has an original of 100 bytes.
-    subject.correlator.handle_time(at(100), &mut Budget { records: usize::MAX, bytes: 150, forgotten: usize::MAX });
+    subject.pass(at(100), Budget { records: usize::MAX, bytes: 150, forgotten: usize::MAX });
     subject.drain();
     assert_eq!(subject.published.len(), 2);
 }
@@ -122,7 +122,7 @@ fn a_draft_is_forgotten_when_remember_is_over_and_not_before() {
 fn a_piece_from_the_future_closes_by_the_wall_clock() {
     let mut subject = Subject::new();
     let piece = told("one", "p@x.example", Some("p@x.example"), 100 * DAY);
-    subject.correlator.handle_evidence(piece, at(10));
+    subject.take_at(&piece, at(10));
     subject.drain();
     assert_eq!(subject.correlator.poll_deadline(), Some(at(15)));
     subject.time(at(70));

@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 
 use mailjournal::{
     arrival::Timestamp,
-    correlate::{Budget, Correlator, Effect, Piece},
+    correlate::{Correlator, Effect, Piece},
     evidence::{How, Kind, Role},
 };
 
 use crate::{
-    correlation_laws::rules,
-    support::pieces::{evidence, original, recipient, seen},
+    correlation_laws::{UNBOUNDED, rules},
+    support::{
+        laws::lying::Lying,
+        pieces::{evidence, original, recipient, seen},
+    },
 };
 
 /// Pieces of one turn.
@@ -20,11 +23,11 @@ const TURN: usize = 1_000;
 /// changelog parts written, in pieces.
 fn correlate(pieces: &[Piece]) -> (Duration, usize, usize) {
     let start = Instant::now();
-    let mut correlator = Correlator::new(rules());
-    let mut budget = Budget { records: usize::MAX, bytes: i64::MAX, forgotten: usize::MAX };
+    let (mut correlator, mut lying, mut turn) = (Correlator::new(rules()), Lying::default(), 0);
     let (mut records, mut written) = (0, 0);
     let mut drain = |correlator: &mut Correlator| {
-        correlator.handle_turn_end();
+        turn += 1;
+        correlator.handle_turn_end(turn);
         while let Some(effect) = correlator.poll_effect() {
             match effect {
                 Effect::Publish(_) => records += 1,
@@ -35,30 +38,38 @@ fn correlate(pieces: &[Piece]) -> (Duration, usize, usize) {
     };
     for turn in pieces.chunks(TURN) {
         for piece in turn {
-            correlator.handle_evidence(piece.clone(), Timestamp(i64::MAX));
+            correlator.handle_evidence(piece.clone(), Timestamp(i64::MAX), &mut lying).expect("nothing rests");
         }
         drain(&mut correlator);
     }
     while let Some(due) = correlator.poll_deadline() {
-        correlator.handle_time(due, &mut budget);
+        correlator.handle_time(due, &mut UNBOUNDED.clone(), &mut lying).expect("nothing rests");
     }
     drain(&mut correlator);
     (start.elapsed(), records, written)
 }
 
-/// Quadratic growth would take 16 times as long for four times the pieces.
+/// Quadratic growth would take 16 times as long for four times the pieces. A busy machine makes anything slow, but not
+/// three times in a row.
 fn check_linear(what: &str, make: impl Fn(usize) -> Vec<Piece>, records: impl Fn(usize) -> usize) {
-    let mut times = Vec::new();
+    let mut tries = std::iter::repeat_with(|| times(what, &make, &records)).take(3);
+    assert!(tries.any(|times| is_linear(&times)), "{what}: three times not linear");
+}
+
+fn is_linear(times: &[Duration; 3]) -> bool {
+    times[2] < 10 * times[0] + Duration::from_millis(500)
+}
+
+fn times(what: &str, make: &impl Fn(usize) -> Vec<Piece>, records: &impl Fn(usize) -> usize) -> [Duration; 3] {
     // Without optimisation a fifth of it shows the same; with it (`cargo test --release`) the figures are of use.
     let largest = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
-    for count in [largest / 4, largest / 2, largest] {
+    [largest / 4, largest / 2, largest].map(|count| {
         let (time, found, written) = correlate(&make(count));
         println!("{what}: {count} pieces in {time:.2?}, {written} pieces written to the changelog");
         assert_eq!(found, records(count), "{what}");
         assert!(written <= 4 * count, "{what}: {written} pieces written for {count}");
-        times.push(time);
-    }
-    assert!(times[2] < 10 * times[0] + Duration::from_millis(500), "{what}: {times:?}");
+        time
+    })
 }
 
 fn report(number: usize, guard: Option<&str>) -> Piece {
@@ -108,6 +119,6 @@ fn long_paths_cost_what_they_hold() {
         }
         piece
     };
-    let times = [500, 1_000, 2_000].map(|hops| correlate(&[make(hops)]).0);
-    assert!(times[2] < 10 * times[0] + Duration::from_millis(500), "{times:?}");
+    let mut tries = std::iter::repeat_with(|| [500, 1_000, 2_000].map(|hops| correlate(&[make(hops)]).0)).take(3);
+    assert!(tries.any(|times| is_linear(&times)), "three times not linear");
 }

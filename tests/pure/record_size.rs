@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Format, Input, Position, Timestamp},
-    correlate::{Rules, Timing, TopicNames},
+    correlate::{Place, Rules, Timing, TopicNames},
     evidence::{EnvelopeEvent, Flag, Hop, How, Role},
     mail::headers::Head,
     record::{
@@ -17,7 +17,10 @@ use mailjournal::{
 };
 use proptest::{prelude::*, sample::select};
 
-use crate::samples::{self, original, recipient};
+use crate::{
+    samples::{self, original, recipient},
+    support::laws::lying::{ALL_AWAKE, Lying},
+};
 
 const FORMATS: [ArchiveFormat; 2] = [ArchiveFormat::Record, ArchiveFormat::Report];
 
@@ -154,13 +157,18 @@ impl Bodies for Memory {
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
         wanted.iter().map(|position| self.0.get(position).cloned().ok_or_else(|| "gone".to_owned())).collect()
     }
+
+    fn fetch_drafts(&mut self, _: i32, places: &[Place]) -> Result<Vec<Bytes>, String> {
+        Lying::default().fetch(places)
+    }
 }
 
 /// All values that these arrivals make on topics that take so many bytes, as pairs of topic and value.
 fn publish(arrivals: Vec<(Format, Bytes)>, bytes_max: usize, archive_format: ArchiveFormat) -> Vec<(Output, Bytes)> {
     let topic_names = TopicNames { reports: "reports".into(), envelopes: "envelopes".into(), strays: "strays".into() };
     let value_bytes_max = ValueBytesMax { archive: Some(bytes_max), activity: Some(bytes_max), ndr: Some(bytes_max) };
-    let rules = Rules { timing: Timing::default(), topic_names, value_bytes_max, archive_format, awake_drafts_max: 2 };
+    let (timing, awake_max) = (Timing::default(), ALL_AWAKE);
+    let rules = Rules { timing, topic_names, value_bytes_max, archive_format, awake_max };
     let mut tasks = Tasks::new(TurnRules {
         rules,
         partitions: 1,
@@ -190,10 +198,10 @@ fn publish(arrivals: Vec<(Format, Bytes)>, bytes_max: usize, archive_format: Arc
         }
     };
     let arrivals = arrivals.into_iter().enumerate().map(arrival).collect();
-    let mut outgoing = tasks.turn(arrivals, &progress, Timestamp(0), &mut Memory::default()).outgoing;
+    let mut outgoing = tasks.turn(arrivals, &progress, Timestamp(0), &mut Memory::default()).unwrap().outgoing;
     for hour in 1..3 {
-        outgoing
-            .extend(tasks.turn(Vec::new(), &progress, Timestamp(hour * 3_600_000), &mut Memory::default()).outgoing);
+        let wall = Timestamp(hour * 3_600_000);
+        outgoing.extend(tasks.turn(Vec::new(), &progress, wall, &mut Memory::default()).unwrap().outgoing);
     }
     let published = [Output::Archive, Output::Activity, Output::Ndr];
     let outgoing = outgoing.into_iter().filter(|one| published.contains(&one.output));

@@ -2,27 +2,30 @@
 
 use mailjournal::{
     arrival::Timestamp,
-    correlate::{Budget, Correlator, Effect, Outcome, Piece},
+    correlate::{Correlator, Effect, Outcome, Piece},
     evidence::{Evidence, Kind, Original, Place, RecipientKind, Role},
     mail::Digest,
     record::{ClosedBecause, JournalRecord, Status},
 };
 
 use crate::{
-    correlation_laws::rules,
-    support::pieces::{evidence, group, original, recipient, seen},
+    correlation_laws::{UNBOUNDED, rules},
+    support::{
+        laws::lying::Lying,
+        pieces::{evidence, group, original, recipient, seen},
+    },
 };
 
 const WALL: Timestamp = Timestamp(i64::MAX);
 
 /// Takes each piece in and closes what it makes before the next; returns the revisions and what became of the pieces.
 fn told(pieces: &[Piece]) -> (Vec<JournalRecord>, Vec<Outcome>) {
-    let mut correlator = Correlator::new(rules());
+    let (mut correlator, mut lying) = (Correlator::new(rules()), Lying::default());
     let (mut records, mut outcomes) = (Vec::new(), Vec::new());
     for piece in pieces {
-        outcomes.push(correlator.handle_evidence(piece.clone(), WALL).outcome);
+        outcomes.push(correlator.handle_evidence(piece.clone(), WALL, &mut lying).expect("nothing rests").outcome);
         while let Some(due) = correlator.poll_deadline() {
-            correlator.handle_time(due, &mut Budget { records: usize::MAX, bytes: i64::MAX, forgotten: usize::MAX });
+            correlator.handle_time(due, &mut UNBOUNDED.clone(), &mut lying).expect("nothing rests");
         }
         while let Some(effect) = correlator.poll_effect() {
             if let Effect::Publish(complete) = effect {

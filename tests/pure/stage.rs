@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Format, Input, Position, Timestamp},
-    correlate::{Rules, Timing, TopicNames},
+    correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
     evidence::envelope_event::EnvelopeEvent,
     record::{ClosedBecause, JournalRecord, NonDelivery, Status, ValueBytesMax},
     sample::{Incoming, JOURNAL, What, report::ReportMail},
     turn::{ArchiveFormat, Bodies, Encoding, Output, Progress, Tasks, TurnRules},
 };
+
+use crate::support::laws::lying::Lying;
 
 pub const SECOND: i64 = 1000;
 
@@ -18,14 +20,21 @@ pub const SECOND: i64 = 1000;
 pub const MONDAY: i64 = 1_772_438_400_000;
 
 #[derive(Default)]
-struct Memory(HashMap<Position, Bytes>);
+struct Memory {
+    arrivals: HashMap<Position, Bytes>,
+    drafts: Lying,
+    /// No arrival's bytes can be had again.
+    forgetful: bool,
+}
 
 impl Bodies for Memory {
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
-        wanted
-            .iter()
-            .map(|position| self.0.get(position).cloned().ok_or_else(|| "no such arrival".to_owned()))
-            .collect()
+        let bytes = |position| self.arrivals.get(position).filter(|_| !self.forgetful).cloned();
+        wanted.iter().map(|position| bytes(position).ok_or_else(|| "no such arrival".to_owned())).collect()
+    }
+
+    fn fetch_drafts(&mut self, _: i32, places: &[Place]) -> Result<Vec<Bytes>, String> {
+        self.drafts.fetch(places)
     }
 }
 
@@ -33,8 +42,6 @@ impl Bodies for Memory {
 pub struct Stage {
     tasks: Tasks,
     bodies: Memory,
-    /// No arrival's bytes can be had again.
-    pub forgetful: bool,
     partitions: i32,
     offsets: BTreeMap<(Input, i32), i64>,
     /// Input partitions with something left to read.
@@ -67,7 +74,7 @@ impl Stage {
                 topic_names,
                 value_bytes_max: ValueBytesMax::default(),
                 archive_format: ArchiveFormat::Record,
-                awake_drafts_max: 2,
+                awake_max: AwakeMax { open: 2, closed: 2 },
             },
             partitions,
             encoding: Encoding::Json,
@@ -80,7 +87,6 @@ impl Stage {
         Stage {
             tasks,
             bodies: Memory::default(),
-            forgetful: false,
             partitions,
             offsets: BTreeMap::new(),
             backlog: Vec::new(),
@@ -130,7 +136,7 @@ impl Stage {
         let next = self.offsets.entry((input, partition)).or_default();
         let position = Position { input, partition, offset: *next };
         *next += 1;
-        self.bodies.0.insert(position, bytes.clone());
+        self.bodies.arrivals.insert(position, bytes.clone());
         Arrival {
             position,
             origin: position,
@@ -145,6 +151,11 @@ impl Stage {
         }
     }
 
+    /// From now on no arrival's bytes can be had again, or all can.
+    pub fn forget_bodies(&mut self, forgetful: bool) {
+        self.bodies.forgetful = forgetful;
+    }
+
     pub fn turn(&mut self, arrivals: Vec<Arrival>) {
         let inputs = [Input::Reports, Input::Envelopes, Input::Strays];
         let progress: Vec<Progress> = (0..self.partitions)
@@ -155,9 +166,9 @@ impl Stage {
                 at_end: !self.backlog.contains(&(input, partition)),
             })
             .collect();
-        let mut none = Memory::default();
-        let bodies = if self.forgetful { &mut none } else { &mut self.bodies };
-        let output = self.tasks.turn(arrivals, &progress, self.wall, bodies);
+        let output = self.tasks.turn(arrivals, &progress, self.wall, &mut self.bodies);
+        let output = output.expect("what was written can be read again");
+        self.tasks.handle_written(output.number, &self.bodies.drafts.take(&output.outgoing));
         for outgoing in output.outgoing {
             let value = outgoing.value.as_deref().unwrap_or_default();
             match outgoing.output {

@@ -611,7 +611,7 @@ fn ten_days_of_downtime_lose_nothing() {
 #[test]
 fn a_lost_body_does_not_count_as_carried() {
     let (letter, mut stage) = (letter(), Stage::with(1, 0));
-    stage.forgetful = true;
+    stage.forget_bodies(true);
     let originals = [original(&letter)];
     let line = |name: &str| [Line::new(Role::To, name)];
     let told = ["a@contoso.example", "b@contoso.example", "c@contoso.example"];
@@ -619,7 +619,7 @@ fn a_lost_body_does_not_count_as_carried() {
     stage.run_until(MONDAY + HOUR);
     stage.report(&report(AT_ZURICH, 2 * HOUR, "r-2", &letter, &line(told[1]), &originals));
     stage.run_until(MONDAY + 3 * HOUR);
-    stage.forgetful = false;
+    stage.forget_bodies(false);
     stage.report(&report(AT_GENEVA, 4 * HOUR, "r-3", &letter, &line(told[2]), &originals));
     stage.run_until(MONDAY + 5 * HOUR);
     let place = Some("kafka:journal.reports/0/0");

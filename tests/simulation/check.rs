@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Input, Position, Timestamp},
-    correlate::{Piece, Seen},
+    correlate::{Piece, Place, Seen},
     mail::Digest,
     record::{Disposition, JournalRecord, LedgerRow, Status},
     turn::{
@@ -258,7 +258,9 @@ impl Check {
         let mut arrivals: Vec<Arrival> = arrivals.collect();
         let mut wall = EPOCH - 1_000_000;
         for _ in 0..1_000 {
-            let output = tasks.turn(std::mem::take(&mut arrivals), &progress, Timestamp(wall), &mut Nothing);
+            let output = tasks
+                .turn(std::mem::take(&mut arrivals), &progress, Timestamp(wall), &mut Nothing)
+                .expect("nothing rests");
             let archived = output.outgoing.into_iter().filter(|value| value.output == Output::Archive);
             records.extend(archived.map(|value| json::<JournalRecord>(value.value.as_ref())));
             wall = EPOCH + 1_000_000;
@@ -275,6 +277,10 @@ struct Nothing;
 impl mailjournal::turn::Bodies for Nothing {
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
         wanted.iter().map(|_| Err("kept nowhere".to_owned())).collect()
+    }
+
+    fn fetch_drafts(&mut self, _: i32, _: &[Place]) -> Result<Vec<Bytes>, String> {
+        Err("kept nowhere".to_owned())
     }
 }
 

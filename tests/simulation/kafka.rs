@@ -264,12 +264,13 @@ impl Kafka {
         Ok(self.producers.get_mut(id).and_then(|producer| producer.open.as_mut()).expect("opened above"))
     }
 
-    pub fn append(&mut self, id: &'static str, epoch: u32, at: At, entry: Entry) -> Result<(), Refusal> {
+    pub fn append(&mut self, id: &'static str, epoch: u32, at: At, entry: Entry) -> Result<i64, Refusal> {
         let transaction = self.transaction(id, epoch)?;
         transaction.logs.insert(at);
         let number = transaction.number;
-        self.log(at).slots.push(Slot::Open(number, entry));
-        Ok(())
+        let log = self.log(at);
+        log.slots.push(Slot::Open(number, entry));
+        Ok(log.high() - 1)
     }
 
     /// `member` is who asks and the generation that it knows.

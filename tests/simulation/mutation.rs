@@ -39,10 +39,12 @@ pub enum Mutation {
     ResumesOneBehind,
     /// Tombstones are not written.
     NoTombstones,
+    /// A draft is looked for where it was first written.
+    FirstPlaces,
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 18] = [
+    pub const ALL: [Mutation; 19] = [
         Mutation::PositionsOutsideTheTurn,
         Mutation::PositionsAfterTheTurn,
         Mutation::StrayDropped,
@@ -61,5 +63,6 @@ impl Mutation {
         Mutation::FirstWins,
         Mutation::ResumesOneBehind,
         Mutation::NoTombstones,
+        Mutation::FirstPlaces,
     ];
 }

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Format, Input, Position, Timestamp},
+    correlate::Place,
     mail::Key,
     record::{Disposition, LedgerRow},
     turn::{
-        Bodies, Outgoing, Output,
+        Bodies, Outgoing, Output, Written,
         instance::{Bounds, Gathered, INPUTS, Instance, Parcel, Positions, Step, input_partitions},
         stray,
     },
@@ -42,6 +43,8 @@ pub struct Process {
     pub doubt_next: Option<bool>,
     /// Message-IDs of arrivals, for one mutation.
     seen: BTreeSet<Key>,
+    /// Where each draft was written first, for another.
+    first_places: BTreeMap<Bytes, Place>,
 }
 
 /// Between two steps of a turn.
@@ -59,6 +62,8 @@ struct Writer {
     generation: u32,
     claims: bool,
     outcome: Option<Result<(), Failure>>,
+    /// Where the drafts lie that were written so far.
+    written: Vec<Written>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +86,13 @@ impl Bodies for Lookup<'_> {
             entry.and_then(|entry| entry.value.clone()).ok_or_else(|| "its topic has deleted it".to_owned())
         };
         wanted.iter().map(one).collect()
+    }
+
+    fn fetch_drafts(&mut self, partition: i32, places: &[Place]) -> Result<Vec<Bytes>, String> {
+        self.failed |= self.kafka.away && !places.is_empty();
+        let log = self.kafka.logs.get(&(DRAFTS, partition));
+        let value = |place: &Place| log.and_then(|log| log.committed(*place)).and_then(|entry| entry.value.clone());
+        places.iter().map(|place| value(place).ok_or_else(|| "its topic has deleted it".to_owned())).collect()
     }
 }
 
@@ -136,6 +148,7 @@ impl Process {
             fail_next: false,
             doubt_next: None,
             seen: BTreeSet::new(),
+            first_places: BTreeMap::new(),
         }
     }
 
@@ -163,12 +176,12 @@ impl Process {
             return Ok(Ok(()));
         };
         let aborting = self.instance.poll_step() == Step::Abort;
-        if let Some(outcome) = self.take_outcome() {
+        if let Some((outcome, written)) = self.take_outcome(mutation) {
             match outcome {
-                Ok(()) => self.instance.handle_written(),
+                Ok(()) => self.instance.handle_written(&written),
                 Err(Failure::Abort) if wrong(Mutation::NotRewoundOnAbort) && self.reading.is_some() => {
                     let _ = kafka.abort(self.id, epoch);
-                    self.instance.handle_written();
+                    self.instance.handle_written(&[]);
                     self.held = Held::Nothing;
                     if let Ok(positions) = kafka.committed_positions(self.instance.numbers(), false) {
                         self.reading = Some(positions);
@@ -176,7 +189,7 @@ impl Process {
                 }
                 Err(Failure::Abort) if wrong(Mutation::FailureTakenForSuccess) => {
                     let _ = kafka.abort(self.id, epoch);
-                    self.instance.handle_written();
+                    self.instance.handle_written(&[]);
                 }
                 Err(Failure::Abort) if aborting => {}
                 Err(failure) => return Ok(Err(failure)),
@@ -282,7 +295,11 @@ impl Process {
         }
         let result = if writer.next < writer.values.len() {
             let (at, entry) = writer.values[writer.next].clone();
-            kafka.append(id, epoch, at, entry).map(|()| writer.next += 1)
+            let draft = (at.0 == DRAFTS && entry.value.is_some()).then(|| entry.key.clone()).flatten();
+            kafka.append(id, epoch, at, entry).map(|place| {
+                writer.next += 1;
+                writer.written.extend(draft.map(|key| Written { partition: at.1, key, place }));
+            })
         } else if !writer.positioned {
             match writer.positions.is_empty() || wrong(Mutation::PositionsAfterTheTurn) {
                 true => Ok(()),
@@ -311,14 +328,19 @@ impl Process {
     }
 
     /// The outcome of the turn that was being written; a claim is answered here.
-    fn take_outcome(&mut self) -> Option<Result<(), Failure>> {
+    fn take_outcome(&mut self, mutation: Option<Mutation>) -> Option<(Result<(), Failure>, Vec<Written>)> {
         let outcome = self.writer.as_ref()?.outcome?;
-        let writer = self.writer.take()?;
+        let mut writer = self.writer.take()?;
+        if mutation == Some(Mutation::FirstPlaces) {
+            for Written { key, place, .. } in &mut writer.written {
+                *place = *self.first_places.entry(key.clone()).or_insert(*place);
+            }
+        }
         if writer.claims && outcome.is_ok() && self.instance.poll_step() == Step::Claim {
             self.instance.handle_claimed();
             return None;
         }
-        Some(outcome)
+        Some((outcome, writer.written))
     }
 
     fn begin(&mut self, values: Vec<(At, Entry)>, positions: Positions, claims: bool) {
@@ -331,6 +353,7 @@ impl Process {
                 generation: self.generation,
                 claims,
                 outcome: None,
+                written: Vec::new(),
             });
         }
     }
@@ -451,6 +474,11 @@ impl Process {
         if lookup.failed {
             return Ok(Err(Failure::Abort));
         }
+        let parcel = match parcel {
+            // Who was left behind may miss what the next owner has replaced.
+            Err(_) if self.generation != kafka.generation => return Ok(Err(Failure::Abort)),
+            parcel => parcel.map_err(|unreadable| unreadable.to_string())?,
+        };
         let Some(mut parcel) = parcel else { return Ok(Ok(())) };
         if parcel.positions.is_empty() {
             return Err("a turn without positions is not fenced".to_owned());
@@ -520,7 +548,7 @@ impl Process {
             self.held = Held::Built(parcel, limits);
             return;
         }
-        let moves = parcel.moves();
+        let begun = parcel.begun();
         let Parcel { mut outgoing, positions, .. } = parcel;
         match mutation {
             Some(Mutation::PositionsOutsideTheTurn) => kafka.commit_positions(self.id, &positions),
@@ -541,6 +569,6 @@ impl Process {
             (at, Entry { key: value.key, value: value.value, headers, at: 0 })
         });
         self.begin(values.collect(), positions, false);
-        self.instance.handle_begun(moves);
+        self.instance.handle_begun(begun);
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Format, Input},
+    correlate::AwakeMax,
     evidence::{
         self, Evidence, Hop, How, RecipientKind,
         envelope_event::{Direction, EnvelopeEvent, EventGroup, EventRecipient, EventRole, Stage},
@@ -23,7 +24,7 @@ pub struct Script {
     /// Bytes of recent arrivals that an instance keeps.
     pub recent_bytes_max: usize,
     /// Published drafts that it keeps at hand.
-    pub awake_drafts_max: usize,
+    pub awake_max: AwakeMax,
     pub given: Vec<Given>,
     pub operations: Vec<Operation>,
 }
@@ -169,7 +170,7 @@ impl Script {
         let mut script = Script {
             partitions,
             recent_bytes_max: *random.pick(&[0, 3_000, 1 << 20]),
-            awake_drafts_max: *random.pick(&[0, 1, 1_000]),
+            awake_max: AwakeMax { open: *random.pick(&[0, 1, 1_000]), closed: *random.pick(&[0, 1, 1_000]) },
             given,
             operations: Vec::new(),
         };

@@ -38,7 +38,7 @@ pub fn rules(script: &Script) -> TurnRules {
             },
             value_bytes_max: ValueBytesMax::default(),
             archive_format: ArchiveFormat::Record,
-            awake_drafts_max: script.awake_drafts_max,
+            awake_max: script.awake_max,
         },
         partitions: script.partitions,
         passed_on_bytes_max: None,

@@ -11,6 +11,7 @@ use mailjournal::{
 };
 
 use super::{
+    lying::{ALL_AWAKE, NONE_AWAKE},
     parts,
     stage::{self, Stage},
 };
@@ -69,7 +70,7 @@ fn time(index: usize) -> Timestamp {
 
 fn in_turns(turns: &[&[Arrival]], between: Between) -> BTreeMap<String, JournalRecord> {
     let rests = matches!(between, Between::Rest | Between::RestAndRestart);
-    let mut stage = Stage::with(if rests { 0 } else { usize::MAX });
+    let mut stage = Stage::with(if rests { NONE_AWAKE } else { ALL_AWAKE });
     for arrivals in turns {
         stage.turn(arrivals.to_vec(), time(4));
         if between != Between::Nothing {

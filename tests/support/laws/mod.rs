@@ -6,6 +6,7 @@ pub mod evidence;
 pub mod folder;
 pub mod halves;
 pub mod json;
+pub mod lying;
 pub mod report;
 pub mod settings;
 pub mod stage;

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Format, Input, Position, Timestamp},
     avro::{self, Schema},
-    correlate::{Rules, Timing, TopicNames},
+    correlate::{AwakeMax, Place, Rules, Timing, TopicNames, Unreadable},
     evidence::EnvelopeEvent,
     mail::Digest,
     record::{ArchiveFormat, JournalRecord, Status, ValueBytesMax},
     turn::{Bodies, Encoding, Output, Progress, RestoreError, Tasks, TurnRules},
 };
+
+use super::lying::{ALL_AWAKE, Lying};
 
 /// When the arrivals of most laws come: 2026-03-02T08:00:00Z.
 pub const MORNING: Timestamp = Timestamp(1_772_438_400_000);
@@ -21,20 +23,27 @@ pub struct Stage {
     pub changelog: BTreeMap<Bytes, Bytes>,
     pub published: Vec<JournalRecord>,
     arrived: Arrived,
-    awake_drafts_max: usize,
+    awake_max: AwakeMax,
 }
 
-/// Every arrival that there was, at its position.
+/// Every arrival that there was, at its position, and every draft that was written.
 #[derive(Default)]
-struct Arrived(BTreeMap<Position, Bytes>);
+struct Arrived {
+    arrivals: BTreeMap<Position, Bytes>,
+    drafts: Lying,
+}
 
 impl Bodies for Arrived {
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
-        wanted.iter().map(|position| self.0.get(position).cloned().ok_or_else(|| "gone".to_owned())).collect()
+        wanted.iter().map(|position| self.arrivals.get(position).cloned().ok_or_else(|| "gone".to_owned())).collect()
+    }
+
+    fn fetch_drafts(&mut self, _: i32, places: &[Place]) -> Result<Vec<Bytes>, String> {
+        self.drafts.fetch(places)
     }
 }
 
-pub fn rules(awake_drafts_max: usize) -> TurnRules {
+pub fn rules(awake_max: AwakeMax) -> TurnRules {
     let topic_names = TopicNames {
         reports: "journal.reports".into(),
         envelopes: "journal.envelopes".into(),
@@ -46,7 +55,7 @@ pub fn rules(awake_drafts_max: usize) -> TurnRules {
             topic_names,
             value_bytes_max: ValueBytesMax::default(),
             archive_format: ArchiveFormat::Record,
-            awake_drafts_max,
+            awake_max,
         },
         partitions: 1,
         passed_on_bytes_max: None,
@@ -79,39 +88,49 @@ pub fn arrival(part: &[u8], offset: usize, at: Timestamp) -> Arrival {
 
 impl Stage {
     pub fn new() -> Stage {
-        Stage::with(usize::MAX)
+        Stage::with(ALL_AWAKE)
     }
 
-    /// One where no more drafts than this stay at hand when they are closed.
-    pub fn with(awake_drafts_max: usize) -> Stage {
-        Stage::restored(BTreeMap::new(), awake_drafts_max).expect("nothing is restored")
+    /// One where no more drafts than this stay at hand.
+    pub fn with(awake_max: AwakeMax) -> Stage {
+        Stage::restored(BTreeMap::new(), awake_max).expect("nothing is restored")
     }
 
-    pub fn restored(changelog: BTreeMap<Bytes, Bytes>, awake_drafts_max: usize) -> Result<Stage, RestoreError> {
-        let mut tasks = Tasks::new(rules(awake_drafts_max));
+    pub fn restored(changelog: BTreeMap<Bytes, Bytes>, awake_max: AwakeMax) -> Result<Stage, RestoreError> {
+        let mut tasks = Tasks::new(rules(awake_max));
         tasks.assign(0);
-        changelog.iter().for_each(|(key, value)| tasks.restore(0, key, Some(value)));
+        let mut arrived = Arrived::default();
+        changelog.iter().for_each(|(key, value)| {
+            tasks.restore(0, arrived.drafts.put(value.clone()), key, Some(value));
+        });
         tasks.restored(0)?;
-        Ok(Stage { tasks, changelog, published: Vec::new(), arrived: Arrived::default(), awake_drafts_max })
+        Ok(Stage { tasks, changelog, published: Vec::new(), arrived, awake_max })
     }
 
     /// Drops the task, and restores it from the changelog.
     pub fn restart(&mut self) {
-        self.tasks = self.again().tasks;
+        let again = self.again();
+        (self.tasks, self.arrived.drafts) = (again.tasks, again.arrived.drafts);
     }
 
     /// What was restored from the changelog as it is now.
     pub fn again(&self) -> Stage {
-        Stage::restored(self.changelog.clone(), self.awake_drafts_max).expect("what a task writes is restored")
+        Stage::restored(self.changelog.clone(), self.awake_max).expect("what a task writes is restored")
     }
 
     /// One turn, behind which all topics are read to their ends. Conservation holds in it.
     pub fn turn(&mut self, arrivals: Vec<Arrival>, wall: Timestamp) {
+        self.try_turn(arrivals, wall).expect("what was written can be read again");
+    }
+
+    /// A changelog that no task wrote may hold what shows only when it is read again.
+    pub fn try_turn(&mut self, arrivals: Vec<Arrival>, wall: Timestamp) -> Result<(), Unreadable> {
         let came = arrivals.len();
-        self.arrived.0.extend(arrivals.iter().map(|arrival| (arrival.position, arrival.bytes.clone())));
+        self.arrived.arrivals.extend(arrivals.iter().map(|arrival| (arrival.position, arrival.bytes.clone())));
         let progress = [Input::Reports, Input::Envelopes, Input::Strays];
         let progress = progress.map(|input| Progress { input, partition: 0, at_end: true });
-        let output = self.tasks.turn(arrivals, &progress, wall, &mut self.arrived);
+        let output = self.tasks.turn(arrivals, &progress, wall, &mut self.arrived)?;
+        self.tasks.handle_written(output.number, &self.arrived.drafts.take(&output.outgoing));
         let rows = output.outgoing.iter().filter(|outgoing| outgoing.output == Output::Ledger).count();
         assert_eq!(rows, came, "one disposition an arrival");
         for outgoing in output.outgoing {
@@ -122,15 +141,20 @@ impl Stage {
                 _ => {}
             }
         }
+        Ok(())
     }
 
     /// Lets time run on until every draft has closed.
     pub fn run_on(&mut self) {
+        self.try_run_on().expect("what was written can be read again");
+    }
+
+    pub fn try_run_on(&mut self) -> Result<(), Unreadable> {
         // Each draft is looked at and closed, and closing opens none.
         let turns_max = 2 * self.tasks.drafts().1 + 2;
         for _ in 0..turns_max {
-            let Some(due) = self.tasks.poll_deadline() else { return };
-            self.turn(Vec::new(), due);
+            let Some(due) = self.tasks.poll_deadline() else { return Ok(()) };
+            self.try_turn(Vec::new(), due)?;
         }
         panic!("drafts were due after {turns_max} turns");
     }
