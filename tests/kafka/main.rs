@@ -8,6 +8,7 @@ use support::stream;
 mod broker;
 
 mod aborted_turns;
+mod at_rest;
 mod broker_away;
 mod demo;
 mod forgotten;

@@ -91,7 +91,11 @@ impl Bodies for Lookup<'_> {
     fn fetch_drafts(&mut self, partition: i32, places: &[Place]) -> Result<Vec<Bytes>, String> {
         self.failed |= self.kafka.away && !places.is_empty();
         let log = self.kafka.logs.get(&(DRAFTS, partition));
-        let value = |place: &Place| log.and_then(|log| log.committed(*place)).and_then(|entry| entry.value.clone());
+        // The mark of a transaction that is committed may come later.
+        let value = |place: &Place| {
+            let (at, entry) = log?.next_of_any(*place)?;
+            entry.value.clone().filter(|_| at == *place)
+        };
         places.iter().map(|place| value(place).ok_or_else(|| "its topic has deleted it".to_owned())).collect()
     }
 }

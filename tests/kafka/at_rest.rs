@@ -1,0 +1,38 @@
+//! A message that is not at hand any more is read back from the changelog when something comes for it.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    stream::{self, Stream},
+    support::{broker, kafka, wait_until},
+};
+
+/// More than stay at hand.
+const MESSAGES: usize = 2_500;
+const LATE: usize = 300;
+
+#[test]
+fn late_evidence_of_a_message_at_rest_makes_its_next_revision() {
+    let stream = Stream::new(&broker::shared().address, "rest", 1);
+    let (reports, id) = (stream.topic("reports"), |n: usize| format!("<rest-{n}@example.com>"));
+    let mails: Vec<_> = (0..MESSAGES).map(|n| stream::plain_mail(&id(n), 80)).collect();
+    // Each is the same message with another body.
+    let late: Vec<_> = (0..LATE).map(|n| stream::plain_mail(&id(n), 160)).collect();
+    let instance = stream.start("a");
+    kafka::produce(&stream.address, &reports, &mails);
+    let published = || kafka::count_committed(&stream.address, &stream.topic("archive"));
+    wait_until("every record", stream::BOUND, || published() >= MESSAGES);
+    // A turn more, in which what was published is laid down.
+    kafka::produce(&stream.address, &reports, &[stream::plain_mail(&id(MESSAGES), 80)]);
+    wait_until("the record of another turn", stream::BOUND, || published() > MESSAGES);
+    kafka::produce(&stream.address, &reports, &late);
+    wait_until("the revisions", stream::BOUND, || published() > MESSAGES + LATE);
+    let mut revisions: BTreeMap<String, Vec<(i32, usize)>> = BTreeMap::new();
+    for record in stream.published() {
+        revisions.entry(record.record_id).or_default().push((record.revision, record.evidence.len()));
+    }
+    assert_eq!(revisions.len(), MESSAGES + 1);
+    let later = revisions.values().filter(|revisions| revisions.len() > 1);
+    assert!(later.clone().all(|revisions| *revisions == [(1, 1), (2, 2)]), "{revisions:?}");
+    assert_eq!(later.count(), LATE, "{}", instance.log());
+}
