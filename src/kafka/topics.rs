@@ -1,6 +1,10 @@
 //! The topics: making them, and finding out before a start what would hurt later.
 
-use std::{collections::BTreeMap, time::Duration, time::Instant};
+use std::{
+    collections::BTreeMap,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     admin::{
@@ -93,24 +97,29 @@ pub struct Inspection<'a> {
 pub fn inspect(settings: &Settings, wait: Duration) -> Result<Inspection<'_>, Trouble> {
     let admin = admin(settings)?;
     let deadline = Instant::now() + wait;
-    let doing = "look at the topics";
-    let metadata = loop {
-        match admin.inner().fetch_metadata(None, wait.min(Duration::from_secs(5))) {
-            Ok(metadata) => break metadata,
-            Err(error) => {
-                let trouble = Trouble::of(doing, &error);
-                if trouble.next != NextStep::Retry || Instant::now() >= deadline {
-                    // Only a poll hands out what librdkafka has to say of its brokers; the admin client polls itself.
-                    let reason = admin.inner().context().last_error().unwrap_or(trouble.why);
-                    let why = format!(
-                        "no broker answers at {} ({reason}): is Kafka running, and is kafka.brokers right?",
-                        settings.kafka.brokers
-                    );
-                    return Err(Trouble::new(trouble.next, Cause::BrokerAway, why));
-                }
+    loop {
+        match look(&admin, settings, wait.min(Duration::from_secs(5))) {
+            // A broker may go away between two questions.
+            Err(trouble) if trouble.next == NextStep::Retry && Instant::now() < deadline => {
+                tracing::debug!(%trouble, "asked again");
+                sleep(limits::RECOVERY_WAIT_MIN);
             }
+            inspected => return inspected,
         }
-    };
+    }
+}
+
+fn look<'s>(admin: &AdminClient<Notes>, settings: &'s Settings, wait: Duration) -> Result<Inspection<'s>, Trouble> {
+    let metadata = admin.inner().fetch_metadata(None, wait).map_err(|error| {
+        let trouble = Trouble::of("look at the topics", &error);
+        // Only a poll hands out what librdkafka has to say of its brokers; the admin client polls itself.
+        let reason = admin.inner().context().last_error().unwrap_or(trouble.why);
+        let why = format!(
+            "no broker answers at {} ({reason}): is Kafka running, and is kafka.brokers right?",
+            settings.kafka.brokers
+        );
+        Trouble::new(trouble.next, Cause::BrokerAway, why)
+    })?;
     let mut topics = BTreeMap::new();
     for topic in Topic::ALL {
         let name = settings.topics.name(topic);
@@ -123,7 +132,7 @@ pub fn inspect(settings: &Settings, wait: Duration) -> Result<Inspection<'_>, Tr
         let replication = i32::try_from(replication).unwrap_or(i32::MAX);
         topics.insert(topic, Found { partitions, replication, config: BTreeMap::new() });
     }
-    describe(&admin, settings, &mut topics)?;
+    describe(admin, settings, &mut topics)?;
     Ok(Inspection { settings, brokers: metadata.brokers().len(), topics })
 }
 
@@ -157,7 +166,7 @@ fn describe(
     let answers = wait_for(admin.describe_configs(&resources, &options()), doing)?;
     for answer in answers {
         let ConfigResource { specifier, entries } =
-            answer.map_err(|code| Trouble::of(doing, &rdkafka::error::KafkaError::AdminOp(code)).given_up())?;
+            answer.map_err(|code| Trouble::of(doing, &rdkafka::error::KafkaError::AdminOp(code)))?;
         let OwnedResourceSpecifier::Topic(name) = specifier else { continue };
         let topic = Topic::ALL.into_iter().find(|topic| settings.topics.name(*topic) == name);
         let Some(found) = topic.and_then(|topic| topics.get_mut(&topic)) else { continue };
