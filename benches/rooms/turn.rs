@@ -87,8 +87,7 @@ impl Bodies for Nowhere {
 }
 
 /// The last value of each draft that these turns write.
-pub fn drafts(bytes: usize) -> Vec<(Bytes, Bytes)> {
-    let load = Load::usual(bytes);
+pub fn drafts(load: &Load) -> Vec<(Bytes, Bytes)> {
     let mut last = std::collections::BTreeMap::new();
     run(load.arrivals.chunks(TURN_ARRIVALS).map(<[Arrival]>::to_vec).collect(), |outgoing| {
         if outgoing.output == Output::Drafts {
