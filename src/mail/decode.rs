@@ -138,7 +138,34 @@ fn is_ascii_superset(charset: &[u8]) -> bool {
 
 /// None if we know no charset of that name.
 fn decode_charset(charset: &[u8], bytes: &[u8]) -> Option<String> {
+    if UTF_7_NAMES.iter().any(|name| charset.eq_ignore_ascii_case(name)) {
+        return Some(decode_utf_7(bytes));
+    }
     charset_decoder(charset).map(|decoder| decoder(bytes))
+}
+
+const UTF_7_NAMES: [&[u8]; 4] = [b"utf-7", b"utf_7", b"csutf7", b"unicode-1-1-utf-7"];
+
+/// UTF-7 (RFC 2152): UTF-16 in base64 between a `+` and what is no base64, of which only a `-` is not text.
+/// mail-parser's takes away whatever that is, a line end too, and a run that ends with the text.
+fn decode_utf_7(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = memchr::memchr(b'+', rest) {
+        text.push_str(&text_of(&rest[..at]));
+        rest = &rest[at + 1..];
+        let is_digit = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+        let (run, behind) = rest.split_at(rest.iter().take_while(is_digit).count());
+        if run.is_empty() {
+            text.push('+');
+        }
+        let decoded = decode_base64(run);
+        let units = decoded.as_chunks().0.iter().map(|pair| u16::from_be_bytes(*pair));
+        text.extend(char::decode_utf16(units).map(|read| read.unwrap_or(char::REPLACEMENT_CHARACTER)));
+        rest = behind.strip_prefix(b"-").unwrap_or(behind);
+    }
+    text.push_str(&text_of(rest));
+    text
 }
 
 /// A header value with its encoded words decoded (RFC 2047), cut at [`limits::HEADER_TEXT_BYTES_MAX`]. White space

@@ -274,6 +274,23 @@ fn an_unknown_charset_is_read_as_windows_1252() {
     assert_eq!(evidence.expect("a report").sender.as_deref(), Some("é@c.example"));
 }
 
+/// A line end behind a run of base64 was part of it: the line that followed went to the address before it. And a run that
+/// ended with the text was none.
+#[test]
+fn a_utf_7_text_keeps_its_lines() {
+    let text =
+        "Sender: s+-1+AEA-c.example\nSubject: 1 +- 1, +ZeVnLIqe\nTo: +AGEAQABi.example\nTo: b+AEA-c+AC4-d\nTo: c@+AGI";
+    for (charset, line_end) in [("utf-7", "\r\n"), ("UTF-7", "\n"), ("unicode-1-1-utf-7", "\r\n")] {
+        let kind = format!("{PLAIN}; charset={charset}");
+        let text = text.replace('\n', line_end);
+        let evidence =
+            read_mail(&report_of(&[(&kind, text.as_bytes()), (MAIL, ORIGINAL.as_bytes())])).expect("a report");
+        assert_eq!(addresses(&evidence), ["a@b.example", "b@c.d", "c@b"], "{charset}");
+        assert_eq!(evidence.sender.as_deref(), Some("s+1@c.example"));
+        assert_eq!(evidence.subject.as_deref(), Some("1 + 1, 日本語"));
+    }
+}
+
 /// It names no status of a recipient, and its report does not say what it is.
 #[test]
 fn a_journaled_bounce_is_told_as_a_bounce() {
