@@ -181,11 +181,15 @@ pub const RECOVERIES_MAX: u32 = 12;
 pub const RECOVERY_WAIT_MIN: Duration = Duration::from_millis(100);
 pub const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Reading back one turn's originals.
+/// Reading back one value: where brokers answer, it takes milliseconds.
 pub const REFETCH_MAX: Duration = Duration::from_secs(30);
 
 /// Messages between two wanted ones that are read over rather than jumped: a jump costs an answer of the broker.
 pub const REFETCH_GAP_MAX: i64 = 64;
+
+/// Bytes that the reader of single values asks for at once. A broker gives at least one batch, so that a larger value
+/// comes whole; what comes beside the wanted one is mostly thrown away.
+pub const LOOKUP_FETCH_BYTES: usize = 64 * 1024;
 
 /// A member of our own instance name that is still in the group after so long is alive: longer than the session that a
 /// dead one is missed by.

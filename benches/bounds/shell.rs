@@ -17,103 +17,105 @@ pub struct Shell {
     counts: Counts,
 }
 
-/// Where drafts lie.
-pub enum Drafts {
-    /// A draft's place is its number, and its value is made when it is asked for: the first so many are open.
-    Computed { load: Load, stored: Pattern, open: usize },
-    /// In a file, each behind its length.
-    Spilled { file: File, end: u64 },
-}
-
-impl Drafts {
-    pub fn computed(open: usize) -> Drafts {
-        let load = Pattern::load();
-        Drafts::Computed { stored: Pattern::of(&load), load, open }
-    }
-
-    pub fn spilled() -> Drafts {
-        Drafts::Spilled { file: tempfile::tempfile().expect("a file"), end: 0 }
-    }
+/// Drafts that are there from the beginning: a draft's place is its number, and its value is made when it is asked for.
+struct Given {
+    load: Load,
+    pattern: Pattern,
+    /// The first so many are open.
+    open: usize,
 }
 
 struct Lying {
-    drafts: Drafts,
-    arrivals: Vec<(Position, Bytes)>,
+    given: Option<Given>,
+    /// What turns have written, each value behind its length.
+    file: File,
+    end: u64,
 }
+
+/// Places from here on are in the file.
+const IN_FILE: Place = 1 << 40;
 
 impl Bodies for Lying {
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
-        let found = |position: &Position| match &self.drafts {
-            Drafts::Computed { load, .. } => {
-                let arrival = load.arrivals.get(usize::try_from(position.offset).ok()?)?;
-                Some(arrival.bytes.clone())
-            }
-            Drafts::Spilled { .. } => {
-                let at = self.arrivals.binary_search_by_key(position, |(at, _)| *at).ok()?;
-                Some(self.arrivals[at].1.clone())
-            }
+        let found = |position: &Position| {
+            let arrivals = &self.given.as_ref()?.load.arrivals;
+            Some(arrivals.get(usize::try_from(position.offset).ok()?)?.bytes.clone())
         };
         wanted.iter().map(|position| found(position).ok_or_else(|| "not kept".to_owned())).collect()
     }
 
     fn fetch_drafts(&mut self, _: i32, places: &[Place]) -> Result<Vec<Bytes>, String> {
-        let value = |place: &Place| match &self.drafts {
-            Drafts::Computed { stored, open, .. } => {
-                let number = usize::try_from(*place).expect("a number");
-                stored.entry(number, number < *open).1
-            }
-            Drafts::Spilled { file, .. } => {
-                let place = u64::try_from(*place).expect("an offset");
-                let mut length = [0; 8];
-                file.read_exact_at(&mut length, place).expect("a length");
-                let mut value = vec![0; usize::try_from(u64::from_be_bytes(length)).expect("a length")];
-                file.read_exact_at(&mut value, place + 8).expect("a value");
-                value.into()
-            }
+        let value = |place: &Place| match &self.given {
+            Some(given) if *place < IN_FILE => given.entry(usize::try_from(*place).expect("a number")).1,
+            _ => self.read(u64::try_from(*place - IN_FILE).expect("an offset")),
         };
         Ok(places.iter().map(value).collect())
     }
 }
 
+impl Given {
+    fn entry(&self, number: usize) -> (Bytes, Bytes) {
+        self.pattern.entry(number, number < self.open)
+    }
+}
+
 impl Lying {
     fn put(&mut self, outgoing: &Outgoing) -> Option<Written> {
-        let Drafts::Spilled { file, end } = &mut self.drafts else { return None };
         let (key, value) = (outgoing.key.clone()?, outgoing.value.as_ref()?);
-        file.write_all_at(&(value.len() as u64).to_be_bytes(), *end).expect("room on the disk");
-        file.write_all_at(value, *end + 8).expect("room on the disk");
-        let place = Place::try_from(*end).expect("an offset");
-        *end += 8 + value.len() as u64;
+        self.file.write_all_at(&(value.len() as u64).to_be_bytes(), self.end).expect("room on the disk");
+        self.file.write_all_at(value, self.end + 8).expect("room on the disk");
+        let place = IN_FILE + Place::try_from(self.end).expect("an offset");
+        self.end += 8 + value.len() as u64;
         Some(Written { partition: 0, key, place })
+    }
+
+    fn read(&self, offset: u64) -> Bytes {
+        let mut length = [0; 8];
+        self.file.read_exact_at(&mut length, offset).expect("a length");
+        let mut value = vec![0; usize::try_from(u64::from_be_bytes(length)).expect("a length")];
+        self.file.read_exact_at(&mut value, offset + 8).expect("a value");
+        value.into()
     }
 }
 
 impl Shell {
-    pub fn new(awake_max: AwakeMax, drafts: Drafts) -> Shell {
+    pub fn new(awake_max: AwakeMax) -> Shell {
+        let mut shell = Shell::unrestored(awake_max, None);
+        shell.tasks.restored(0).expect("nothing is restored");
+        shell
+    }
+
+    /// With so many drafts in the changelog, the first of them open.
+    pub fn with_drafts(awake_max: AwakeMax, count: usize, open: usize) -> Shell {
+        let load = Pattern::load();
+        let given = Given { pattern: Pattern::of(&load), load, open };
+        let mut shell = Shell::unrestored(awake_max, Some(given));
+        shell.restore(count);
+        shell
+    }
+
+    fn unrestored(awake_max: AwakeMax, given: Option<Given>) -> Shell {
         let mut rules = turn::rules();
         rules.rules.awake_max = awake_max;
         let mut tasks = Tasks::new(rules);
         tasks.assign(0);
-        if matches!(drafts, Drafts::Spilled { .. }) {
-            tasks.restored(0).expect("nothing is restored");
-        }
-        Shell { tasks, lying: Lying { drafts, arrivals: Vec::new() }, counts: Counts::default() }
+        let lying = Lying { given, file: tempfile::tempfile().expect("a file"), end: 0 };
+        Shell { tasks, lying, counts: Counts::default() }
     }
 
-    /// Restores so many drafts.
-    pub fn restore(&mut self, count: usize) {
-        let Drafts::Computed { stored, open, .. } = &self.lying.drafts else { return };
+    fn restore(&mut self, count: usize) {
+        let given = self.lying.given.as_ref().expect("drafts to restore");
         for number in 0..count {
-            let (key, value) = stored.entry(number, number < *open);
+            let (key, value) = given.entry(number);
             self.tasks.restore(0, Place::try_from(number).expect("a number"), &key, Some(&value));
         }
         self.tasks.restored(0).expect("what is made here is read");
-        assert_eq!(self.tasks.drafts(), (*open, count));
+        assert_eq!(self.tasks.drafts(), (given.open, count));
     }
 
     /// Another mail of a draft's message.
     pub fn late_copy(&self, number: usize, offset: usize) -> Arrival {
-        let Drafts::Computed { stored, open, .. } = &self.lying.drafts else { unreachable!("drafts are made here") };
-        let key = stored.entry(number, number < *open).0;
+        let key = self.lying.given.as_ref().expect("drafts to be late for").entry(number).0;
         let key = String::from_utf8(key.to_vec()).expect("a record id");
         let id = key.rsplit_once('#').map_or(key.as_str(), |(id, _)| id);
         let mail = format!("Message-ID: {id}\r\nFrom: late@contoso.example\r\nTo: b@contoso.example\r\n\r\nlate\r\n");

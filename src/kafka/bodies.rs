@@ -125,7 +125,8 @@ enum Missing {
 
 impl Lookup {
     /// Bytes, or why there are none; where they may be had later, that is noted too.
-    fn noted(&mut self, wanted: At, deadline: Instant) -> Result<Bytes, String> {
+    fn noted(&mut self, wanted: At) -> Result<Bytes, String> {
+        let deadline = Instant::now() + limits::REFETCH_MAX;
         if let Some(trouble) = &self.trouble {
             return Err(trouble.why.clone());
         }
@@ -141,19 +142,20 @@ impl Lookup {
 
 impl Bodies for Lookup {
     fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
-        let deadline = Instant::now() + limits::REFETCH_MAX;
         let at = |position: &Position| At {
             topic: Topic::from(position.input),
             partition: position.partition,
             offset: position.offset,
         };
-        wanted.iter().map(|position| self.noted(at(position), deadline)).collect()
+        wanted.iter().map(|position| self.noted(at(position))).collect()
     }
 
     fn fetch_drafts(&mut self, partition: i32, places: &[Place]) -> Result<Vec<Bytes>, String> {
-        let deadline = Instant::now() + limits::REFETCH_MAX;
+        let began = Instant::now();
         let at = |place: &Place| At { topic: Topic::Drafts, partition, offset: *place };
-        places.iter().map(|place| self.noted(at(place), deadline)).collect()
+        let values = places.iter().map(|place| self.noted(at(place))).collect();
+        tracing::debug!(partition, drafts = places.len(), took = ?began.elapsed(), "read back");
+        values
     }
 }
 

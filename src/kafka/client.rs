@@ -69,7 +69,12 @@ pub fn config(kafka: &KafkaSettings, role: Role, sizes: Sizes) -> ClientConfig {
     match role {
         Role::Member => member(&mut config, kafka),
         Role::Restorer => reader(&mut config, kafka, "read_committed", limits::RESTORE_QUEUE_KIB),
-        Role::Lookup => reader(&mut config, kafka, "read_uncommitted", limits::LOOKUP_QUEUE_KIB),
+        Role::Lookup => {
+            reader(&mut config, kafka, "read_uncommitted", limits::LOOKUP_QUEUE_KIB);
+            config.set("max.partition.fetch.bytes", limits::LOOKUP_FETCH_BYTES.to_string());
+            // Else a jump waits a second where the queue was full of what it leaves behind.
+            config.set("fetch.queue.backoff.ms", "2");
+        }
         Role::Producer => producer(&mut config, kafka, sizes),
         Role::Admin => {}
     }

@@ -8,8 +8,12 @@ use crate::{
 };
 
 /// More than stay at hand.
-const MESSAGES: usize = 2_500;
+const MESSAGES: usize = 4_000;
 const LATE: usize = 300;
+
+/// So many of the late ones lie side by side, the others so far apart that each is jumped to.
+const TOGETHER: usize = 270;
+const APART: usize = 90;
 
 #[test]
 fn late_evidence_of_a_message_at_rest_makes_its_next_revision() {
@@ -17,7 +21,8 @@ fn late_evidence_of_a_message_at_rest_makes_its_next_revision() {
     let (reports, id) = (stream.topic("reports"), |n: usize| format!("<rest-{n}@example.com>"));
     let mails: Vec<_> = (0..MESSAGES).map(|n| stream::plain_mail(&id(n), 80)).collect();
     // Each is the same message with another body.
-    let late: Vec<_> = (0..LATE).map(|n| stream::plain_mail(&id(n), 160)).collect();
+    let numbers = (0..TOGETHER).chain((TOGETHER..LATE).map(|n| TOGETHER + (n - TOGETHER) * APART));
+    let late: Vec<_> = numbers.map(|n| stream::plain_mail(&id(n), 160)).collect();
     let instance = stream.start("a");
     kafka::produce(&stream.address, &reports, &mails);
     let published = || kafka::count_committed(&stream.address, &stream.topic("archive"));
