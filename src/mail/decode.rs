@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-use super::{headers::Head, hex, parts::ContentType};
+use super::{headers::Head, hex, lines::Lines, parts::ContentType};
 use crate::limits;
 
 /// A Content-Transfer-Encoding (RFC 2045 §6).
@@ -138,13 +138,25 @@ fn is_ascii_superset(charset: &[u8]) -> bool {
 
 /// None if we know no charset of that name.
 fn decode_charset(charset: &[u8], bytes: &[u8]) -> Option<String> {
-    if UTF_7_NAMES.iter().any(|name| charset.eq_ignore_ascii_case(name)) {
-        return Some(decode_utf_7(bytes));
+    let name = String::from_utf8_lossy(charset).to_ascii_lowercase().replace('_', "-");
+    match name.as_str() {
+        "utf-7" | "csutf7" | "unicode-1-1-utf-7" => Some(decode_utf_7(bytes)),
+        // mail-parser reads the whole as one character, ASCII and all.
+        "iso-2022-kr" | "csiso2022kr" | "iso-2022-cn" | "iso-2022-cn-ext" | "hz-gb-2312" => None,
+        "iso-2022-jp" | "csiso2022jp" => charset_decoder(charset).map(|decoder| decode_lines(decoder, bytes)),
+        _ => charset_decoder(charset).map(|decoder| decoder(bytes)),
     }
-    charset_decoder(charset).map(|decoder| decoder(bytes))
 }
 
-const UTF_7_NAMES: [&[u8]; 4] = [b"utf-7", b"utf_7", b"csutf7", b"unicode-1-1-utf-7"];
+/// A line of ISO-2022-JP begins in ASCII, whether or not the one before it switched back (RFC 1468).
+fn decode_lines(decoder: fn(&[u8]) -> String, bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for line in Lines::new(bytes) {
+        text.push_str(&decoder(line.text));
+        text.push_str(&text_of(&bytes[line.start + line.text.len()..line.next]));
+    }
+    text
+}
 
 /// UTF-7 (RFC 2152): UTF-16 in base64 between a `+` and what is no base64, of which only a `-` is not text.
 /// mail-parser's takes away whatever that is, a line end too, and a run that ends with the text.

@@ -291,6 +291,24 @@ fn a_utf_7_text_keeps_its_lines() {
     }
 }
 
+/// One line that did not switch back to ASCII made Japanese of all that followed, and Korean and Chinese texts were
+/// read as one character that says that they cannot be read.
+#[test]
+fn a_text_that_switches_its_charset_keeps_its_recipients() {
+    let text = "Sender: s@c.example\nSubject: \u{1b}$B<}3O\nTo: b@c.example";
+    let charsets =
+        ["iso-2022-jp", "CSISO2022JP", "iso-2022-kr", "csiso2022kr", "iso-2022-cn", "iso-2022-cn-ext", "hz-gb-2312"];
+    for (charset, line_end) in charsets.iter().flat_map(|charset| [(charset, "\n"), (charset, "\r\n")]) {
+        let kind = format!("{PLAIN}; charset={charset}");
+        let text = text.replace('\n', line_end);
+        let evidence =
+            read_mail(&report_of(&[(&kind, text.as_bytes()), (MAIL, ORIGINAL.as_bytes())])).expect("a report");
+        assert_eq!(addresses(&evidence), ["b@c.example"], "{charset}");
+        let is_japanese = evidence.subject.as_deref() == Some("収穫");
+        assert_eq!(is_japanese, charset.to_lowercase().ends_with("jp"), "{charset}: {:?}", evidence.subject);
+    }
+}
+
 /// It names no status of a recipient, and its report does not say what it is.
 #[test]
 fn a_journaled_bounce_is_told_as_a_bounce() {
