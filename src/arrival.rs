@@ -68,3 +68,21 @@ pub struct Arrival {
     /// The file it came from (and `@` the byte offset, in an mbox): the files shell's word, for the ledger.
     pub source: Option<String>,
 }
+
+impl Arrival {
+    /// One of whose producer nothing is known. In the topic where it first came in, `position` says what it is.
+    pub fn new(position: Position, at: Timestamp, bytes: Bytes) -> Arrival {
+        Arrival {
+            position,
+            origin: position,
+            format: if position.input == Input::Envelopes { Format::EnvelopeEvent } else { Format::Mail },
+            at,
+            server: None,
+            journal_recipients: Vec::new(),
+            bytes,
+            key: None,
+            headers: Vec::new(),
+            source: None,
+        }
+    }
+}

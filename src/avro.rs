@@ -120,12 +120,6 @@ pub fn encode_datum<T: Serialize>(value: &T) -> Vec<u8> {
     datum
 }
 
-/// Takes one datum of today's shape off the beginning of `bytes`; the twin of [`encode_datum`], for what this process wrote
-/// itself.
-pub fn decode_datum<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, String> {
-    datum::read(bytes).map_err(|error| error.to_string())
-}
-
 /// Decodes a framed value that any published version of the schema wrote. `T` is the shape that writes the schema, for
 /// today's values are read without looking at it.
 pub fn decode<T: DeserializeOwned>(schema: Schema, framed: &[u8]) -> Result<T, DecodeError> {

@@ -23,7 +23,7 @@ use std::{
 
 use bytes::Bytes;
 use mailjournal::{
-    arrival::{Arrival, Format, Input, Position, Timestamp},
+    arrival::{Arrival, Input, Position, Timestamp},
     correlate::AwakeMax,
     limits,
 };
@@ -158,16 +158,5 @@ fn report(number: usize, at: Timestamp, message_id: &str, recipients: &str) -> A
 
 fn arrival(number: usize, at: Timestamp, bytes: Bytes) -> Arrival {
     let position = Position { input: Input::Reports, partition: 0, offset: i64::try_from(number).expect("a count") };
-    Arrival {
-        position,
-        origin: position,
-        format: Format::Mail,
-        at,
-        server: None,
-        journal_recipients: Vec::new(),
-        bytes,
-        key: None,
-        headers: Vec::new(),
-        source: None,
-    }
+    Arrival::new(position, at, bytes)
 }

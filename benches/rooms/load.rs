@@ -49,23 +49,19 @@ impl Load {
 
     fn push(&mut self, incoming: &Incoming) {
         let offset = i64::try_from(self.arrivals.len()).expect("a count");
-        let (input, format, bytes, server, journal_recipients) = match &incoming.what {
+        let (input, bytes, server, journal_recipients) = match &incoming.what {
             What::Mail(mail) => {
                 let (server, journals) = (mail.server.clone(), mail.journal_recipients.clone());
-                (Input::Reports, Format::Mail, mail.bytes.clone(), server, journals)
+                (Input::Reports, mail.bytes.clone(), server, journals)
             }
             What::Event(event) => {
                 let bytes = avro::encode(Schema::EnvelopeEvent, event).into();
-                (Input::Envelopes, Format::EnvelopeEvent, bytes, None, Vec::new())
+                (Input::Envelopes, bytes, None, Vec::new())
             }
         };
         self.bytes += bytes.len();
         let position = Position { input, partition: 0, offset };
-        let at = incoming.at;
-        let (key, headers, source) = (None, Vec::new(), None);
-        let arrival =
-            Arrival { position, origin: position, format, at, server, journal_recipients, bytes, key, headers, source };
-        self.arrivals.push(arrival);
+        self.arrivals.push(Arrival { server, journal_recipients, ..Arrival::new(position, incoming.at, bytes) });
     }
 
     pub fn throughput(&self) -> Throughput {

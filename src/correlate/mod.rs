@@ -29,7 +29,7 @@ use std::{
 
 use draft::{Draft, Due};
 use identity::{Index, RecordRef, Tag, guard_of};
-use resting::Resting;
+use resting::{Resting, Which};
 
 use crate::{
     arrival::Timestamp,
@@ -239,9 +239,7 @@ impl Correlator {
     ) -> Result<Merged, Unreadable> {
         let at = piece.seen.at.min(wall);
         let key = piece.evidence.key.clone();
-        if !self.keys.contains_key(&key) {
-            self.wake([&key], changelog)?;
-        }
+        self.wake([&key], changelog)?;
         if let Some(&(tag, part)) = self.located.get(&piece.evidence.identity()) {
             let record = RecordRef { key, tag };
             if self.draft(&record).join(part, piece) {
@@ -382,7 +380,7 @@ impl Correlator {
         changelog: &mut dyn Changelog,
     ) -> Result<(), Unreadable> {
         while !budget.is_spent() {
-            self.wake_due(now, changelog)?;
+            self.wake_first(Which::Due, now, changelog)?;
             let Some((_, record)) = pop_by(&mut self.due, now) else { break };
             match self.draft(&record).due.take() {
                 Some(Due::Look(_)) => self.look(&record, now, budget),
@@ -391,7 +389,7 @@ impl Correlator {
             }
         }
         while budget.forgotten > 0 {
-            self.wake_to_forget(now, changelog)?;
+            self.wake_first(Which::Forget, now, changelog)?;
             let Some((_, record)) = pop_by(&mut self.forget, now) else { break };
             self.drop_draft(&record);
             budget.forgotten -= 1;
@@ -518,7 +516,7 @@ impl Correlator {
     /// When `handle_time` next has a draft to look at or close; forgetting does not count.
     pub fn poll_deadline(&self) -> Option<Timestamp> {
         let at_hand = self.due.first().map(|(at, _)| *at);
-        at_hand.into_iter().chain(self.resting.first_due()).min()
+        at_hand.into_iter().chain(self.resting.first(Which::Due)).min()
     }
 
     /// How many drafts wait to be closed, and how many there are in all.

@@ -73,6 +73,13 @@ fn draft_name(record: &RecordRef) -> u64 {
     u64::from_be_bytes(name)
 }
 
+/// The two kinds of timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    Due,
+    Forget,
+}
+
 /// Nearly every message has one draft of one part: it is kept without a list.
 enum Parts {
     One(RestingPart),
@@ -141,12 +148,16 @@ impl Resting {
         self.messages.is_empty()
     }
 
-    pub fn first_due(&self) -> Option<Timestamp> {
-        self.due.first().map(|(at, _)| *at)
+    /// When time first reaches one.
+    pub fn first(&self, which: Which) -> Option<Timestamp> {
+        self.timers(which).first().map(|(at, _)| *at)
     }
 
-    pub fn first_to_forget(&self) -> Option<Timestamp> {
-        self.forget.first().map(|(at, _)| *at)
+    fn timers(&self, which: Which) -> &BTreeSet<(Timestamp, Mark)> {
+        match which {
+            Which::Due => &self.due,
+            Which::Forget => &self.forget,
+        }
     }
 
     /// Lays down all parts of all drafts of a key, of which there is at least one.
@@ -175,25 +186,11 @@ impl Resting {
         parts.as_slice().iter().map(|part| part.place).collect()
     }
 
-    /// Takes out those that are due first, by `now`, until they have this many parts.
-    pub fn take_due(&mut self, now: Timestamp, parts_max: usize) -> Vec<(Mark, Vec<Place>)> {
-        self.take_first(|resting| &resting.due, now, parts_max)
-    }
-
-    /// Takes out those that are to be forgotten first, by `now`, until they have this many parts.
-    pub fn take_to_forget(&mut self, now: Timestamp, parts_max: usize) -> Vec<(Mark, Vec<Place>)> {
-        self.take_first(|resting| &resting.forget, now, parts_max)
-    }
-
-    fn take_first(
-        &mut self,
-        timers: impl Fn(&Resting) -> &BTreeSet<(Timestamp, Mark)>,
-        now: Timestamp,
-        parts_max: usize,
-    ) -> Vec<(Mark, Vec<Place>)> {
+    /// Takes out those that time reaches first, by `now`, until they have this many parts.
+    pub fn take_first(&mut self, which: Which, now: Timestamp, parts_max: usize) -> Vec<(Mark, Vec<Place>)> {
         let (mut taken, mut parts) = (Vec::new(), 0);
         while parts < parts_max
-            && let Some(&(at, mark)) = timers(self).first()
+            && let Some(&(at, mark)) = self.timers(which).first()
             && at <= now
         {
             let places = self.take(mark);

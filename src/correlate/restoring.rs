@@ -8,7 +8,7 @@ use crate::{
         draft::{Draft, Due},
         event_digest,
         identity::{RecordRef, Tag},
-        resting::{Mark, RestingPart, Timer},
+        resting::{Mark, RestingPart, Timer, Which},
         stored::StoredDraft,
     },
     limits,
@@ -70,29 +70,28 @@ impl Correlator {
         if self.resting.is_empty() {
             return Ok(());
         }
-        let marks = keys.into_iter().map(Mark::of);
-        let taken = marks.map(|mark| (mark, self.resting.take(mark))).filter(|(_, places)| !places.is_empty());
+        let absent = keys.into_iter().filter(|key| !self.keys.contains_key(*key)).map(Mark::of);
+        let taken = absent.map(|mark| (mark, self.resting.take(mark))).filter(|(_, places)| !places.is_empty());
         let taken = taken.collect();
         self.put_back(taken, changelog)
     }
 
-    /// Brings to hand what is due by now and before anything that is at hand.
-    pub(super) fn wake_due(&mut self, now: Timestamp, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
-        let at_hand = self.due.first().map(|(at, _)| *at);
-        if !comes_first(self.resting.first_due(), now, at_hand) {
+    /// Brings to hand what time reaches by now, and before anything that is at hand.
+    pub(super) fn wake_first(
+        &mut self,
+        which: Which,
+        now: Timestamp,
+        changelog: &mut dyn Changelog,
+    ) -> Result<(), Unreadable> {
+        let at_hand = match which {
+            Which::Due => self.due.first(),
+            Which::Forget => self.forget.first(),
+        };
+        let until = at_hand.map_or(now, |(at, _)| now.min(*at));
+        if self.resting.first(which).is_none_or(|at| at > until) {
             return Ok(());
         }
-        let taken = self.resting.take_due(now, limits::WAKE_PARTS_MAX);
-        self.put_back(taken, changelog)
-    }
-
-    /// Brings to hand what is to be forgotten by now and before anything that is at hand.
-    pub(super) fn wake_to_forget(&mut self, now: Timestamp, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
-        let at_hand = self.forget.first().map(|(at, _)| *at);
-        if !comes_first(self.resting.first_to_forget(), now, at_hand) {
-            return Ok(());
-        }
-        let taken = self.resting.take_to_forget(now, limits::WAKE_PARTS_MAX);
+        let taken = self.resting.take_first(which, now, limits::WAKE_PARTS_MAX);
         self.put_back(taken, changelog)
     }
 
@@ -210,8 +209,4 @@ fn may_rest(messages: &Messages) -> bool {
 /// What time does first to a draft as the changelog has it.
 fn timer(timing: &Timing, open: bool, touched_at: Timestamp) -> Timer {
     if open { Timer::Due(touched_at.plus(timing.settle)) } else { Timer::Forget(touched_at.plus(timing.remember)) }
-}
-
-fn comes_first(resting: Option<Timestamp>, now: Timestamp, at_hand: Option<Timestamp>) -> bool {
-    resting.is_some_and(|at| at <= now && at_hand.is_none_or(|at_hand| at <= at_hand))
 }

@@ -15,7 +15,7 @@ use super::{
     mbox::Span,
 };
 use crate::{
-    arrival::{Arrival, Format, Input, Position},
+    arrival::{Arrival, Input, Position},
     evidence::{Rejection, envelope_event::EnvelopeEvent},
 };
 
@@ -54,16 +54,11 @@ impl Reader {
         };
         let (bytes, rejection) = self.arrival_bytes(position, &entry)?;
         let arrival = Arrival {
-            position,
-            origin: position,
-            format: if position.input == Input::Envelopes { Format::EnvelopeEvent } else { Format::Mail },
-            at: entry.at,
             server: told.server,
             journal_recipients: told.journal_recipients.unwrap_or_default(),
-            bytes,
             key: told.key.map(Bytes::from),
-            headers: Vec::new(),
             source: Some(self.index.source(&entry)),
+            ..Arrival::new(position, entry.at, bytes)
         };
         Ok(Some(Read { arrival, rejection }))
     }

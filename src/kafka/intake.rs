@@ -7,7 +7,7 @@ use rdkafka::{
 };
 
 use crate::{
-    arrival::{Arrival, Format, Input, Position, Timestamp},
+    arrival::{Arrival, Input, Position, Timestamp},
     limits, telemetry,
     turn::stray::{self, JOURNAL_RECIPIENT, RECEIVED_AT, SERVER},
 };
@@ -47,18 +47,8 @@ fn plain(
             stamped
         })
     });
-    Arrival {
-        position,
-        origin: position,
-        format: if position.input == Input::Envelopes { Format::EnvelopeEvent } else { Format::Mail },
-        at,
-        server: texts(SERVER).next_back(),
-        journal_recipients: texts(JOURNAL_RECIPIENT).collect(),
-        bytes,
-        key,
-        headers,
-        source: None,
-    }
+    let (server, journal_recipients) = (texts(SERVER).next_back(), texts(JOURNAL_RECIPIENT).collect());
+    Arrival { server, journal_recipients, key, headers, ..Arrival::new(position, at, bytes) }
 }
 
 fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Option<Bytes>)> {

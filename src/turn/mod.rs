@@ -2,8 +2,9 @@
 //! back, all of it or nothing.
 //!
 //! A shell's loop: read arrivals up to a bound; [`Tasks::turn`]; write every [`Outgoing`] and the positions read in one
-//! transaction; once it is committed, [`Tasks::handle_written`]. If that fails: drop the tasks and restore them from the changelog ([`Tasks::assign`], then
-//! [`Tasks::restore`] for each entry of its partition, then [`Tasks::restored`]).
+//! transaction; tell where the drafts lie ([`Tasks::handle_written`]). If any of it fails: drop the tasks and restore them
+//! from the changelog ([`Tasks::assign`], then [`Tasks::restore`] for each entry of its partition, then
+//! [`Tasks::restored`]).
 
 pub mod clock;
 pub mod home;

@@ -306,18 +306,7 @@ mod tests {
         tasks.restored(0).unwrap();
         let arrival = |(offset, (at, bytes))| {
             let position = Position { input: Input::Reports, partition: 0, offset: offset as i64 };
-            Arrival {
-                position,
-                origin: position,
-                format: Format::Mail,
-                at,
-                server: None,
-                journal_recipients: Vec::new(),
-                bytes,
-                key: None,
-                headers: Vec::new(),
-                source: None,
-            }
+            Arrival::new(position, at, bytes)
         };
         let organisation = Organisation::new(5);
         let mails = organisation.arrivals().take(200).filter_map(|incoming| match incoming.what {

@@ -60,9 +60,9 @@ pub fn receive(
     value: Bytes,
     headers: Vec<(String, Option<Bytes>)>,
 ) -> Result<Arrival, String> {
-    let (input, format) = match text(&headers, ORIGIN_TOPIC) {
-        Some("reports") => (Input::Reports, Format::Mail),
-        Some("envelopes") => (Input::Envelopes, Format::EnvelopeEvent),
+    let input = match text(&headers, ORIGIN_TOPIC) {
+        Some("reports") => Input::Reports,
+        Some("envelopes") => Input::Envelopes,
         _ => return Err(format!("a stray without a valid {ORIGIN_TOPIC} header: only mailjournal writes strays")),
     };
     let partition = number(&headers, ORIGIN_PARTITION)?;
@@ -74,7 +74,7 @@ pub fn receive(
     let at = Timestamp(number(&headers, RECEIVED_AT)?);
     let server = text(&headers, SERVER).map(str::to_owned);
     let journal_recipients = texts(&headers, JOURNAL_RECIPIENT).map(str::to_owned).collect();
-    Ok(Arrival { position, origin, format, at, server, journal_recipients, bytes: value, key, headers, source: None })
+    Ok(Arrival { position, server, journal_recipients, key, headers, ..Arrival::new(origin, at, value) })
 }
 
 fn texts<'a>(headers: &'a [(String, Option<Bytes>)], name: &str) -> impl Iterator<Item = &'a str> {
@@ -99,16 +99,10 @@ mod tests {
     fn what_is_sent_home_is_received_as_it_came() {
         let origin = Position { input: Input::Envelopes, partition: 3, offset: 77 };
         let sent = Arrival {
-            position: origin,
-            origin,
             format: Format::EnvelopeEvent,
-            at: Timestamp(1_700_000_000_123),
             server: Some("ex1.contoso.example".into()),
             journal_recipients: vec!["a@journal.example".into(), "b@journal.example".into()],
-            bytes: Bytes::from_static(b"\xc3\x01bytes"),
-            key: None,
-            headers: Vec::new(),
-            source: None,
+            ..Arrival::new(origin, Timestamp(1_700_000_000_123), Bytes::from_static(b"\xc3\x01bytes"))
         };
         let stray = send_home(&sent, &Key("<a@b>".into()), 5, None);
         assert_eq!((stray.partition, stray.key.as_deref()), (Some(5), Some(&b"<a@b>"[..])));

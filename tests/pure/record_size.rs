@@ -183,19 +183,7 @@ fn publish(arrivals: Vec<(Format, Bytes)>, bytes_max: usize, archive_format: Arc
     let arrival = |(offset, (format, bytes)): (usize, (Format, Bytes))| {
         let input = if format == Format::Mail { Input::Reports } else { Input::Envelopes };
         let position = Position { input, partition: 0, offset: i64::try_from(offset).unwrap() };
-        let (server, journal_recipients, key, headers, source) = Default::default();
-        Arrival {
-            position,
-            origin: position,
-            format,
-            at: Timestamp(0),
-            server,
-            journal_recipients,
-            bytes,
-            key,
-            headers,
-            source,
-        }
+        Arrival::new(position, Timestamp(0), bytes)
     };
     let arrivals = arrivals.into_iter().enumerate().map(arrival).collect();
     let mut outgoing = tasks.turn(arrivals, &progress, Timestamp(0), &mut Memory::default()).unwrap().outgoing;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mailjournal::{
-    arrival::{Arrival, Format, Input, Position, Timestamp},
+    arrival::{Arrival, Input, Position, Timestamp},
     avro::{self, Schema},
     correlate::{Place, Rules, StoredDraft, Timing, TopicNames},
     record::ValueBytesMax,
@@ -70,23 +70,12 @@ fn turn((tasks, lying): &mut (Tasks, Lying), all: &[Arrival], arrivals: &[Arriva
 fn arrivals(messages: usize) -> Vec<Arrival> {
     let options = Options { messages, original_bytes_mean: 300, ..Options::new(11) };
     let arrival = |(offset, incoming): (usize, mailjournal::sample::Incoming)| {
-        let (input, format, bytes) = match &incoming.what {
-            What::Mail(mail) => (Input::Reports, Format::Mail, mail.bytes.clone()),
-            What::Event(event) => (Input::Envelopes, Format::EnvelopeEvent, event.to_framed()),
+        let (input, bytes) = match &incoming.what {
+            What::Mail(mail) => (Input::Reports, mail.bytes.clone()),
+            What::Event(event) => (Input::Envelopes, event.to_framed()),
         };
         let position = Position { input, partition: 0, offset: offset as i64 };
-        Arrival {
-            position,
-            origin: position,
-            format,
-            at: incoming.at,
-            server: None,
-            journal_recipients: Vec::new(),
-            bytes,
-            key: None,
-            headers: Vec::new(),
-            source: None,
-        }
+        Arrival::new(position, incoming.at, bytes)
     };
     Organisation::with(options).arrivals().enumerate().map(arrival).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use mailjournal::{
-    arrival::{Arrival, Format, Input, Position, Timestamp},
+    arrival::{Arrival, Input, Position, Timestamp},
     correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
     evidence::envelope_event::EnvelopeEvent,
     record::{ClosedBecause, JournalRecord, NonDelivery, Status, ValueBytesMax},
@@ -137,18 +137,7 @@ impl Stage {
         let position = Position { input, partition, offset: *next };
         *next += 1;
         self.bodies.arrivals.insert(position, bytes.clone());
-        Arrival {
-            position,
-            origin: position,
-            format: if input == Input::Envelopes { Format::EnvelopeEvent } else { Format::Mail },
-            at: Timestamp(at),
-            server: None,
-            journal_recipients: Vec::new(),
-            bytes,
-            key: None,
-            headers: Vec::new(),
-            source: None,
-        }
+        Arrival::new(position, Timestamp(at), bytes)
     }
 
     /// From now on no arrival's bytes can be had again, or all can.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use mailjournal::{
-    arrival::{Arrival, Format, Input, Position, Timestamp},
+    arrival::{Arrival, Input, Position, Timestamp},
     correlate::Place,
     mail::Key,
     record::{Disposition, LedgerRow},
@@ -112,16 +112,11 @@ pub fn arrival(position: Position, entry: &Entry) -> Arrival {
         found.and_then(|(_, value)| String::from_utf8(value.as_deref()?.to_vec()).ok())
     };
     Arrival {
-        position,
-        origin: position,
-        format: if position.input == Input::Envelopes { Format::EnvelopeEvent } else { Format::Mail },
-        at: Timestamp(entry.at),
         server: text(stray::SERVER),
         journal_recipients: text(stray::JOURNAL_RECIPIENT).into_iter().collect(),
-        bytes,
         key: entry.key.clone(),
         headers: entry.headers.clone(),
-        source: None,
+        ..Arrival::new(position, Timestamp(entry.at), bytes)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mailjournal::{
-    arrival::{Arrival, Format, Input, Position, Timestamp},
+    arrival::{Arrival, Input, Position, Timestamp},
     avro::{self, Schema},
     correlate::{AwakeMax, Place, Rules, Timing, TopicNames, Unreadable},
     evidence::EnvelopeEvent,
@@ -67,23 +67,10 @@ pub fn rules(awake_max: AwakeMax) -> TurnRules {
 /// A mail, or an envelope event as a line of JSON, at this place and time.
 pub fn arrival(part: &[u8], offset: usize, at: Timestamp) -> Arrival {
     let event = EnvelopeEvent::from_json(part).ok();
-    let (input, format) = match event {
-        Some(_) => (Input::Envelopes, Format::EnvelopeEvent),
-        None => (Input::Reports, Format::Mail),
-    };
+    let input = if event.is_some() { Input::Envelopes } else { Input::Reports };
     let position = Position { input, partition: 0, offset: i64::try_from(offset).expect("a short input") };
-    Arrival {
-        position,
-        origin: position,
-        format,
-        at,
-        server: None,
-        journal_recipients: Vec::new(),
-        bytes: event.map_or_else(|| Bytes::copy_from_slice(part), |event| event.to_framed()),
-        key: None,
-        headers: Vec::new(),
-        source: None,
-    }
+    let bytes = event.map_or_else(|| Bytes::copy_from_slice(part), |event| event.to_framed());
+    Arrival::new(position, at, bytes)
 }
 
 impl Stage {
