@@ -95,6 +95,7 @@ fn consumer(brokers: &str, prefix: &str) -> BaseConsumer {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
+        .set("fetch.queue.backoff.ms", "2")
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", "32768")
         .set("fetch.max.bytes", "41943040")

@@ -72,8 +72,6 @@ pub fn config(kafka: &KafkaSettings, role: Role, sizes: Sizes) -> ClientConfig {
         Role::Lookup => {
             reader(&mut config, kafka, "read_uncommitted", limits::LOOKUP_QUEUE_KIB);
             config.set("max.partition.fetch.bytes", limits::LOOKUP_FETCH_BYTES.to_string());
-            // Else a jump waits a second where the queue was full of what it leaves behind.
-            config.set("fetch.queue.backoff.ms", "2");
         }
         Role::Producer => producer(&mut config, kafka, sizes),
         Role::Admin => {}
@@ -94,6 +92,10 @@ pub fn config(kafka: &KafkaSettings, role: Role, sizes: Sizes) -> ClientConfig {
     config
 }
 
+/// How often a client whose queue was full looks whether there is room again. librdkafka's own second leaves a reader
+/// that is fast, or has jumped, without anything to read meanwhile.
+const QUEUE_LOOK_MS: &str = "2";
+
 fn member(config: &mut ClientConfig, kafka: &KafkaSettings) {
     config
         .set("group.id", &kafka.group)
@@ -103,6 +105,7 @@ fn member(config: &mut ClientConfig, kafka: &KafkaSettings) {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
+        .set("fetch.queue.backoff.ms", QUEUE_LOOK_MS)
         // Retention that overtakes a reader must not pass unseen: a restore counts what is gone.
         .set("auto.offset.reset", "error")
         // The shortest that a broker takes by default: a killed instance is missed for so long.
@@ -122,6 +125,7 @@ fn reader(config: &mut ClientConfig, kafka: &KafkaSettings, isolation: &str, que
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
+        .set("fetch.queue.backoff.ms", QUEUE_LOOK_MS)
         .set("auto.offset.reset", "earliest")
         .set("fetch.wait.max.ms", "50")
         .set("fetch.error.backoff.ms", "100")
