@@ -140,6 +140,17 @@ pub fn decode<T: DeserializeOwned>(schema: Schema, framed: &[u8]) -> Result<T, D
     Ok(value)
 }
 
+/// Decodes the first fields alone of a value whose whole shape is `W`: `T` has these in the same order.
+pub fn decode_first<T: DeserializeOwned + From<W>, W: DeserializeOwned>(
+    schema: Schema,
+    framed: &[u8],
+) -> Result<T, DecodeError> {
+    match framed.strip_prefix(&MARKER).and_then(|rest| rest.strip_prefix(&fingerprint(schema))) {
+        Some(mut rest) => datum::read(&mut rest).map_err(|error| malformed(schema, error.to_string())),
+        None => decode::<W>(schema, framed).map(T::from),
+    }
+}
+
 /// Whether the bytes can be a framed value.
 pub fn is_framed(bytes: &[u8]) -> bool {
     bytes.len() >= FRAME_BYTES && bytes.starts_with(&MARKER)

@@ -19,7 +19,7 @@ pub mod stored;
 pub use effect::{ClosedNotice, Complete, DraftKey, Effect, WantedOriginal};
 pub use resting::{Changelog, Place, Unreadable};
 pub use restoring::Entry;
-pub use stored::{Carried, Piece, Published, Seen, StoredDraft};
+pub use stored::{Carried, Piece, Published, Seen, StoredDraft, StoredName};
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -380,7 +380,7 @@ impl Correlator {
         changelog: &mut dyn Changelog,
     ) -> Result<(), Unreadable> {
         while !budget.is_spent() {
-            self.wake_first(Which::Due, now, changelog)?;
+            self.wake_due(now, changelog)?;
             let Some((_, record)) = pop_by(&mut self.due, now) else { break };
             match self.draft(&record).due.take() {
                 Some(Due::Look(_)) => self.look(&record, now, budget),
@@ -389,7 +389,9 @@ impl Correlator {
             }
         }
         while budget.forgotten > 0 {
-            self.wake_first(Which::Forget, now, changelog)?;
+            if self.forget_resting(now, budget, changelog)? {
+                continue;
+            }
             let Some((_, record)) = pop_by(&mut self.forget, now) else { break };
             self.drop_draft(&record);
             budget.forgotten -= 1;
@@ -478,6 +480,8 @@ impl Correlator {
     /// Ends a turn: every part of a draft that the turn changed becomes one `Remember`, however often it changed. Of the
     /// turn's number [`Correlator::handle_written`] may speak later.
     pub fn handle_turn_end(&mut self, turn: u64) {
+        // The same whatever was at hand.
+        self.gone.sort_unstable();
         self.effects.extend(self.gone.drain(..).map(Effect::Forget));
         for record in std::mem::take(&mut self.changed) {
             let (write, delete) = self.draft(&record).take_changes(&record, turn);

@@ -5,7 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     arrival::Timestamp,
-    correlate::{identity::RecordRef, stored::StoredDraft},
+    correlate::{
+        identity::RecordRef,
+        stored::{StoredDraft, StoredName},
+    },
     mail::{Digest, Key},
 };
 
@@ -16,6 +19,11 @@ pub type Place = i64;
 pub trait Changelog {
     /// What lies at these places, in the same order.
     fn read(&mut self, places: &[Place]) -> Result<Vec<StoredDraft>, Unreadable>;
+
+    /// The names alone of what lies at these places, in the same order: all that forgetting it takes.
+    fn read_names(&mut self, places: &[Place]) -> Result<Vec<StoredName>, Unreadable> {
+        Ok(self.read(places)?.into_iter().map(StoredName::from).collect())
+    }
 }
 
 /// What was written to the changelog cannot be read back: what was asked is not known, and nothing may be made of it.
@@ -129,6 +137,14 @@ impl Parts {
     }
 }
 
+/// A message that rests no more.
+pub struct Taken {
+    pub mark: Mark,
+    /// Where its parts are; nowhere if it did not rest here.
+    pub places: Vec<Place>,
+    pub drafts: usize,
+}
+
 #[derive(Default)]
 pub struct Resting {
     messages: HashMap<Mark, Parts>,
@@ -173,29 +189,30 @@ impl Resting {
         self.messages.insert(mark, parts);
     }
 
-    /// Takes a message out; returns where its parts are, nothing if it does not rest here.
-    pub fn take(&mut self, mark: Mark) -> Vec<Place> {
-        let Some(parts) = self.messages.remove(&mark) else { return Vec::new() };
-        self.drafts -= parts.drafts();
+    /// Takes a message out.
+    pub fn take(&mut self, mark: Mark) -> Taken {
+        let Some(parts) = self.messages.remove(&mark) else { return Taken { mark, places: Vec::new(), drafts: 0 } };
+        let drafts = parts.drafts();
+        self.drafts -= drafts;
         self.open -= parts.open();
         match parts.timer() {
             Timer::Due(at) => drop(self.due.remove(&(at, mark))),
             Timer::Forget(at) => drop(self.forget.remove(&(at, mark))),
             Timer::None => {}
         }
-        parts.as_slice().iter().map(|part| part.place).collect()
+        Taken { mark, places: parts.as_slice().iter().map(|part| part.place).collect(), drafts }
     }
 
     /// Takes out those that time reaches first, by `now`, until they have this many parts.
-    pub fn take_first(&mut self, which: Which, now: Timestamp, parts_max: usize) -> Vec<(Mark, Vec<Place>)> {
+    pub fn take_first(&mut self, which: Which, now: Timestamp, parts_max: usize) -> Vec<Taken> {
         let (mut taken, mut parts) = (Vec::new(), 0);
         while parts < parts_max
             && let Some(&(at, mark)) = self.timers(which).first()
             && at <= now
         {
-            let places = self.take(mark);
-            parts += places.len();
-            taken.push((mark, places));
+            let first = self.take(mark);
+            parts += first.places.len();
+            taken.push(first);
         }
         taken
     }

@@ -4,12 +4,12 @@
 use crate::{
     arrival::Timestamp,
     correlate::{
-        Changelog, Correlator, Messages, Place, Timing, Unreadable, checked,
+        Budget, Changelog, Correlator, DraftKey, Messages, Place, Timing, Unreadable, checked,
         draft::{Draft, Due},
         event_digest,
         identity::{RecordRef, Tag},
-        resting::{Mark, RestingPart, Timer, Which},
-        stored::StoredDraft,
+        resting::{Mark, RestingPart, Taken, Timer, Which},
+        stored::{StoredDraft, StoredName},
     },
     limits,
     mail::Key,
@@ -71,43 +71,69 @@ impl Correlator {
             return Ok(());
         }
         let absent = keys.into_iter().filter(|key| !self.keys.contains_key(*key)).map(Mark::of);
-        let taken = absent.map(|mark| (mark, self.resting.take(mark))).filter(|(_, places)| !places.is_empty());
+        let taken = absent.map(|mark| self.resting.take(mark)).filter(|taken| !taken.places.is_empty());
         let taken = taken.collect();
         self.put_back(taken, changelog)
     }
 
-    /// Brings to hand what time reaches by now, and before anything that is at hand.
-    pub(super) fn wake_first(
+    /// Brings to hand what is due by now, and before anything that is at hand.
+    pub(super) fn wake_due(&mut self, now: Timestamp, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
+        let taken = self.take_first(Which::Due, now, limits::WAKE_PARTS_MAX);
+        self.put_back(taken, changelog)
+    }
+
+    /// Forgets what rests and is old by now, where it is older than anything that is at hand; false where there is none. A
+    /// message of one draft goes as it lies; of several, each has its own time, and all come to hand.
+    pub(super) fn forget_resting(
         &mut self,
-        which: Which,
         now: Timestamp,
+        budget: &mut Budget,
         changelog: &mut dyn Changelog,
-    ) -> Result<(), Unreadable> {
+    ) -> Result<bool, Unreadable> {
+        let taken = self.take_first(Which::Forget, now, limits::WAKE_PARTS_MAX.min(budget.forgotten));
+        if taken.is_empty() {
+            return Ok(false);
+        }
+        let (whole, several): (Vec<Taken>, Vec<Taken>) = taken.into_iter().partition(|taken| taken.drafts == 1);
+        self.put_back(several, changelog)?;
+        budget.forgotten = budget.forgotten.saturating_sub(whole.len());
+        let mut names = changelog.read_names(&places_of(&whole))?.into_iter();
+        for Taken { mark, places, .. } in whole {
+            for (place, StoredName { record_id, key, part }) in places.into_iter().zip(names.by_ref()) {
+                if Mark::of(&key) != mark || RecordRef::parse(&key, &record_id).is_none() {
+                    return Err(another_lies_at(place));
+                }
+                self.gone.push(DraftKey { record_id, part });
+            }
+        }
+        Ok(true)
+    }
+
+    /// What rests and time reaches by now, and before anything that is at hand.
+    fn take_first(&mut self, which: Which, now: Timestamp, parts_max: usize) -> Vec<Taken> {
         let at_hand = match which {
             Which::Due => self.due.first(),
             Which::Forget => self.forget.first(),
         };
         let until = at_hand.map_or(now, |(at, _)| now.min(*at));
-        if self.resting.first(which).is_none_or(|at| at > until) {
-            return Ok(());
+        match self.resting.first(which) {
+            Some(first) if first <= until => self.resting.take_first(which, now, parts_max),
+            _ => Vec::new(),
         }
-        let taken = self.resting.take_first(which, now, limits::WAKE_PARTS_MAX);
-        self.put_back(taken, changelog)
     }
 
-    fn put_back(&mut self, taken: Vec<(Mark, Vec<Place>)>, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
+    fn put_back(&mut self, taken: Vec<Taken>, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
         if taken.is_empty() {
             return Ok(());
         }
-        let places: Vec<Place> = taken.iter().flat_map(|(_, places)| places).copied().collect();
-        let mut read = changelog.read(&places)?.into_iter();
-        for (mark, places) in taken {
+        let mut read = changelog.read(&places_of(&taken))?.into_iter();
+        for Taken { mark, places, .. } in taken {
             let parts = places.into_iter().zip(read.by_ref());
             let mut key = None;
             for (place, stored) in parts {
                 let (record, part) = checked::place_of(&stored).map_err(Unreadable)?;
                 if Mark::of(&record.key) != mark {
-                    return Err(Unreadable(format!("another message lies at its place, {place}")));
+                    return Err(another_lies_at(place));
                 }
                 let messages = self.keys.entry(record.key.clone()).or_default();
                 messages.drafts.entry(record.tag).or_default().restore(part, place, stored);
@@ -198,6 +224,14 @@ impl Correlator {
         }
         self.resting.lay_down(key, parts);
     }
+}
+
+fn places_of(taken: &[Taken]) -> Vec<Place> {
+    taken.iter().flat_map(|taken| &taken.places).copied().collect()
+}
+
+fn another_lies_at(place: Place) -> Unreadable {
+    Unreadable(format!("another message lies at its place, {place}"))
 }
 
 /// The changelog has all of it as it is; and it is not one of those with very many messages, which would be read anew for

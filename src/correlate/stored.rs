@@ -37,6 +37,21 @@ impl StoredDraft {
     }
 }
 
+/// What a stored part begins with: whose it is, and which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "Draft")]
+pub struct StoredName {
+    pub record_id: String,
+    pub key: Key,
+    pub part: i32,
+}
+
+impl From<StoredDraft> for StoredName {
+    fn from(StoredDraft { record_id, key, part, .. }: StoredDraft) -> StoredName {
+        StoredName { record_id, key, part }
+    }
+}
+
 /// What was last published of a draft.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {

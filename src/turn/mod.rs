@@ -27,9 +27,10 @@ use task::Task;
 
 use crate::{
     arrival::{Arrival, Format, Input, Position, Timestamp},
-    avro::{self, Schema},
+    avro::{self, DecodeError, Schema},
     correlate::{
-        Budget, Changelog, Complete, Effect, Merged, Outcome, Piece, Place, Rules, Seen, StoredDraft, Unreadable,
+        Budget, Changelog, Complete, Effect, Merged, Outcome, Piece, Place, Rules, Seen, StoredDraft, StoredName,
+        Unreadable,
     },
     evidence::{self, Evidence, Kind, Rejection},
     limits,
@@ -433,16 +434,30 @@ struct Drafts<'b> {
     bodies: &'b mut dyn Bodies,
 }
 
-impl Changelog for Drafts<'_> {
-    fn read(&mut self, places: &[Place]) -> Result<Vec<StoredDraft>, Unreadable> {
+impl Drafts<'_> {
+    fn decoded<T: Send>(
+        &mut self,
+        places: &[Place],
+        decode: impl Fn(&[u8]) -> Result<T, DecodeError> + Sync,
+    ) -> Result<Vec<T>, Unreadable> {
         let mut sorted = places.to_vec();
         sorted.sort_unstable();
         let values = self.bodies.fetch_drafts(self.partition, &sorted).map_err(Unreadable)?;
         let read = |place: &Place| {
             let at = sorted.binary_search(place).expect("they are the same places");
-            avro::decode(Schema::Draft, &values[at]).map_err(|error| Unreadable(error.to_string()))
+            decode(&values[at]).map_err(|error| Unreadable(error.to_string()))
         };
         places.par_iter().map(read).collect()
+    }
+}
+
+impl Changelog for Drafts<'_> {
+    fn read(&mut self, places: &[Place]) -> Result<Vec<StoredDraft>, Unreadable> {
+        self.decoded(places, |value| avro::decode(Schema::Draft, value))
+    }
+
+    fn read_names(&mut self, places: &[Place]) -> Result<Vec<StoredName>, Unreadable> {
+        self.decoded(places, |value| avro::decode_first::<StoredName, StoredDraft>(Schema::Draft, value))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use mailjournal::{
     avro::{self, DecodeError, Schema},
-    correlate::StoredDraft,
+    correlate::{StoredDraft, StoredName},
     evidence::envelope_event::EnvelopeEvent,
     record::{self, JournalActivity, JournalRecord, LedgerRow, NonDelivery},
 };
@@ -141,6 +141,19 @@ fn kebab(name: &str) -> String {
         text.push(letter.to_ascii_lowercase());
     }
     text
+}
+
+/// Of today's version the rest is not looked at; a value of an older one is read whole.
+#[test]
+fn the_name_of_a_stored_draft_is_read_alone() {
+    let name = |framed: &[u8]| avro::decode_first::<StoredName, StoredDraft>(Schema::Draft, framed);
+    let todays = avro::encode(Schema::Draft, &samples::draft());
+    assert_eq!(name(&todays).unwrap(), samples::draft().into());
+    assert_eq!(name(&todays[..todays.len() - 1]).unwrap(), samples::draft().into());
+    assert!(name(&todays[..20]).is_err());
+    let older = fs::read(schemas().join("published/Draft/v1.avro")).unwrap();
+    assert_eq!(name(&older).unwrap(), avro::decode::<StoredDraft>(Schema::Draft, &older).unwrap().into());
+    assert_eq!(name(b"{}"), Err(DecodeError::NotFramed));
 }
 
 #[test]
