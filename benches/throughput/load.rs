@@ -41,9 +41,36 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// Fills the input topics with at least so many million bytes of mails, keyed by Message-ID, in order of time.
-pub fn load(address: &str, prefix: &str, megabytes: usize) -> Loaded {
-    let organisation = Organisation::with(Options { messages: usize::MAX, interval: INTERVAL, ..Options::new(SEED) });
+/// What is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// The mean size of an original, bytes; its report is some 900 bytes larger.
+    pub original_bytes: usize,
+    /// Whether arrivals are keyed by Message-ID; else they lie on any partition.
+    pub keyed: bool,
+    pub partitions: i32,
+    /// At least so many million bytes of mails.
+    pub megabytes: usize,
+}
+
+impl Load {
+    pub fn organisation(&self) -> Organisation {
+        let original_bytes_mean = self.original_bytes;
+        let options = Options { messages: usize::MAX, interval: INTERVAL, original_bytes_mean, ..Options::new(SEED) };
+        Organisation::with(options)
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keyed = if self.keyed { "keyed" } else { "unkeyed" };
+        write!(f, "originals of {:.1} KB, {keyed}, {} partitions", self.original_bytes as f64 / 1e3, self.partitions)
+    }
+}
+
+/// Fills the input topics in order of time.
+pub fn load(address: &str, prefix: &str, load: &Load) -> Loaded {
+    let organisation = load.organisation();
     let mut loaded = Loaded::default();
     let mut waiting: BTreeMap<&str, Vec<Given>> = BTreeMap::new();
     for incoming in organisation.arrivals() {
@@ -51,14 +78,17 @@ pub fn load(address: &str, prefix: &str, megabytes: usize) -> Loaded {
             What::Mail(_) => "journal.reports",
             What::Event(_) => "journal.envelopes",
         };
-        let given = to_given(&incoming);
+        let mut given = to_given(&incoming);
+        if !load.keyed {
+            given.key = None;
+        }
         loaded.count(&incoming, given.value.len());
         let batch = waiting.entry(topic).or_default();
         batch.push(given);
         if batch.len() == BATCH {
             kafka::produce(address, &format!("{prefix}{topic}"), &std::mem::take(batch));
         }
-        if loaded.mail_bytes >= megabytes * 1_000_000 {
+        if loaded.mail_bytes >= load.megabytes * 1_000_000 {
             break;
         }
     }
@@ -82,8 +112,15 @@ impl Loaded {
 }
 
 fn to_given(incoming: &Incoming) -> Given {
+    let mut given = to_given_now(incoming);
+    given.headers.push(("received-at".to_owned(), incoming.at.0.to_string().into_bytes()));
+    given
+}
+
+/// As it comes while it is given, whenever that is.
+pub fn to_given_now(incoming: &Incoming) -> Given {
     let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-    let mut headers = vec![header("received-at", &incoming.at.0.to_string())];
+    let mut headers = Vec::new();
     let value = match &incoming.what {
         What::Mail(mail) => {
             headers.extend(mail.server.iter().map(|server| header("server", server)));

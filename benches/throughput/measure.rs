@@ -11,7 +11,11 @@ use mailjournal::{
     record::LedgerRow,
 };
 
-use crate::{Running, load::Loaded, support::kafka};
+use crate::{
+    Running,
+    load::Loaded,
+    support::{broker::Broker, kafka},
+};
 
 /// Two looks are this far apart.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -34,6 +38,8 @@ pub struct Figures {
     /// 1 MB is 1,000,000 bytes of input.
     pub megabytes_per_second: f64,
     pub cpu_seconds_per_100k: f64,
+    /// What the broker needed for it.
+    pub broker_cpu_seconds_per_100k: f64,
     pub peak_rss_mib: f64,
 }
 
@@ -41,8 +47,12 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:.0} arrivals/s, {:.1} MB/s, {:.1} CPU-s per 100,000 arrivals, {:.0} MiB",
-            self.arrivals_per_second, self.megabytes_per_second, self.cpu_seconds_per_100k, self.peak_rss_mib
+            "{:.0} arrivals/s, {:.1} MB/s, {:.1} CPU-s per 100,000 arrivals (broker {:.1}), {:.0} MiB",
+            self.arrivals_per_second,
+            self.megabytes_per_second,
+            self.cpu_seconds_per_100k,
+            self.broker_cpu_seconds_per_100k,
+            self.peak_rss_mib
         )
     }
 }
@@ -53,6 +63,7 @@ struct Look {
     committed: i64,
     written: i64,
     cpu_seconds: f64,
+    broker_cpu_seconds: f64,
 }
 
 impl Look {
@@ -63,8 +74,9 @@ impl Look {
 
 /// Watches the process until all input is committed and its outputs stand still, then stops it. Starting up is not
 /// counted: the clock runs from the first commit that is seen to the last change of an output.
-pub fn until_done(address: &str, prefix: &str, process: Running, watched: &Watched, loaded: &Loaded) -> Figures {
-    let eyes = kafka::Eyes::new(address, &watched.group);
+pub fn until_done(broker: &mut Broker, prefix: &str, process: Running, watched: &Watched, loaded: &Loaded) -> Figures {
+    let eyes = kafka::Eyes::new(&broker.address, &watched.group);
+    let broker = broker.pid().expect("a broker that runs");
     let inputs = ["journal.reports", "journal.envelopes"].map(|name| format!("{prefix}{name}"));
     let total = i64::try_from(loaded.arrivals).expect("a count");
     let deadline = Instant::now() + BOUND;
@@ -75,7 +87,8 @@ pub fn until_done(address: &str, prefix: &str, process: Running, watched: &Watch
             committed: inputs.iter().map(|topic| eyes.committed(topic).into_iter().flatten().sum::<i64>()).sum(),
             written: watched.outputs.iter().map(|topic| eyes.end_offsets(topic).into_iter().sum::<i64>()).sum(),
             at: Instant::now(),
-            cpu_seconds: cpu_seconds(&process),
+            cpu_seconds: cpu_seconds(process.0.id()),
+            broker_cpu_seconds: cpu_seconds(broker),
         };
         if look.committed > 0 {
             first.get_or_insert(look);
@@ -101,13 +114,14 @@ fn figures(first: &Look, last: &Look, peak_rss_mib: f64, loaded: &Loaded) -> Fig
         arrivals_per_second: arrivals / seconds,
         megabytes_per_second: arrivals / seconds * loaded.bytes as f64 / loaded.arrivals as f64 / 1e6,
         cpu_seconds_per_100k: (last.cpu_seconds - first.cpu_seconds) / arrivals * 100_000.0,
+        broker_cpu_seconds_per_100k: (last.broker_cpu_seconds - first.broker_cpu_seconds) / arrivals * 100_000.0,
         peak_rss_mib,
     }
 }
 
-/// User and system time of the process, all threads (proc(5), fields 14 and 15 of `stat`).
-fn cpu_seconds(process: &Running) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.0.id())).expect("the process that is measured");
+/// User and system time of a process, all threads (proc(5), fields 14 and 15 of `stat`).
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process that is measured");
     // The second field is the program's name in brackets, which may hold anything.
     let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
     let ticks = |index: usize| -> f64 {

@@ -1,28 +1,35 @@
 //! What a person reads at the end.
 
-use crate::measure::Figures;
+use crate::{load::Load, measure::Figures};
 
 type Value = fn(&Figures) -> f64;
 
-/// Prints the medians of all rounds.
-pub fn print(rounds: &[(Figures, Figures)]) {
-    let columns: [(&str, usize, Value); 4] = [
-        ("arrivals/s", 0, |figures| figures.arrivals_per_second),
-        ("MB/s", 1, |figures| figures.megabytes_per_second),
-        ("client CPU-s per 100,000 arrivals", 1, |figures| figures.cpu_seconds_per_100k),
-        ("peak RSS, MiB", 0, |figures| figures.peak_rss_mib),
-    ];
-    println!("\n| median of {} | {} |", rounds.len(), columns.map(|(title, ..)| title).join(" | "));
-    println!("|---|{}", "---:|".repeat(columns.len()));
-    let copied = columns.map(|(.., value)| median(rounds.iter().map(|(copied, _)| value(copied))));
-    let ran = columns.map(|(.., value)| median(rounds.iter().map(|(_, ran)| value(ran))));
+const COLUMNS: [(&str, usize, Value); 5] = [
+    ("arrivals/s", 0, |figures| figures.arrivals_per_second),
+    ("MB/s", 1, |figures| figures.megabytes_per_second),
+    ("client CPU-s per 100,000 arrivals", 1, |figures| figures.cpu_seconds_per_100k),
+    ("the broker's", 1, |figures| figures.broker_cpu_seconds_per_100k),
+    ("peak RSS, MiB", 0, |figures| figures.peak_rss_mib),
+];
+
+/// Prints the medians of all rounds of one load.
+pub fn print(load: &Load, rounds: &[(Figures, Figures)]) {
+    println!("\n| {load}; median of {} | {} |", rounds.len(), COLUMNS.map(|(title, ..)| title).join(" | "));
+    println!("|---|{}", "---:|".repeat(COLUMNS.len()));
+    let copied = COLUMNS.map(|(.., value)| median(rounds.iter().map(|(copied, _)| value(copied))));
+    let ran = COLUMNS.map(|(.., value)| median(rounds.iter().map(|(_, ran)| value(ran))));
     for (title, values) in [("(a) bare transactional copy", copied), ("(b) mailjournal run", ran)] {
         let cells: Vec<String> =
-            columns.iter().zip(values).map(|((_, digits, _), value)| format!("{value:.digits$}")).collect();
+            COLUMNS.iter().zip(values).map(|((_, digits, _), value)| format!("{value:.digits$}")).collect();
         println!("| {title} | {} |", cells.join(" | "));
     }
     let ratios: Vec<String> = ran.iter().zip(copied).map(|(ran, copied)| format!("{:.2}", ran / copied)).collect();
     println!("| ratio (b)/(a) | {} |", ratios.join(" | "));
+}
+
+/// The median of what `run` did, arrivals a second.
+pub fn rate(rounds: &[(Figures, Figures)]) -> f64 {
+    median(rounds.iter().map(|(_, ran)| ran.arrivals_per_second))
 }
 
 /// The middle value; of an even number, the mean of the two in the middle.

@@ -145,6 +145,11 @@ impl Broker {
         }
     }
 
+    /// Kafka's process, while it runs.
+    pub fn pid(&mut self) -> Option<u32> {
+        self.keeper.pid()
+    }
+
     pub fn log(&self) -> String {
         self.keeper.log()
     }

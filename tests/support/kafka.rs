@@ -217,12 +217,7 @@ fn each_committed(address: &str, topic: &str, mut take: impl FnMut(&BorrowedMess
         .set("receive.message.max.bytes", "104857600")
         .create()
         .expect("a consumer");
-    let mut unfinished = partitions(&consumer, topic);
-    let mut assignment = TopicPartitionList::new();
-    for &partition in &unfinished {
-        assignment.add_partition_offset(topic, partition, Offset::Beginning).expect("a partition");
-    }
-    consumer.assign(&assignment).expect("an assignment");
+    let mut unfinished = assign_whole(&consumer, topic);
     let mut deadline = Instant::now() + BOUND;
     // A partition's end is told by its reader; the offset of its last record does not, because markers follow it.
     while !unfinished.is_empty() {
@@ -237,6 +232,17 @@ fn each_committed(address: &str, topic: &str, mut take: impl FnMut(&BorrowedMess
         }
         deadline = Instant::now() + BOUND;
     }
+}
+
+/// Has a consumer read a topic from its beginning; returns the partitions.
+pub fn assign_whole(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
+    let partitions = partitions(consumer, topic);
+    let mut assignment = TopicPartitionList::new();
+    for &partition in &partitions {
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).expect("a partition");
+    }
+    consumer.assign(&assignment).expect("an assignment");
+    partitions
 }
 
 fn to_taken(record: &BorrowedMessage<'_>) -> Taken {

@@ -71,7 +71,12 @@ impl Keeper {
     }
 
     pub fn is_running(&mut self) -> bool {
-        self.order("look").starts_with("running")
+        self.pid().is_some()
+    }
+
+    /// The program's process, while it runs.
+    pub fn pid(&mut self) -> Option<u32> {
+        self.order("look").strip_prefix("running ")?.parse().ok()
     }
 
     /// All that the program has said.
