@@ -134,6 +134,9 @@ pub const DEMO_LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// Arrivals of one turn: a ledger row each, and what a person watching the log can still call one step.
 pub const TURN_ARRIVALS_MAX: usize = 20_000;
 
+/// Building one turn: after one that took longer, the next are smaller. A rebalance waits for the turn of each member.
+pub const TURN_BUILD_MAX: Duration = Duration::from_secs(2);
+
 /// KiB that the group member may have read ahead: what comes in while a turn is written, at a fast disk's rate.
 pub const MEMBER_QUEUE_KIB: usize = 32 * 1024;
 

@@ -39,6 +39,7 @@ use crate::{
     turn::{
         Counts, Encoding, Outgoing, TurnRules,
         instance::{Gathered, INPUTS, Instance, Parcel, Positions, Step},
+        pace::Pace,
     },
 };
 
@@ -69,6 +70,7 @@ pub struct Worker<'a> {
     resume_at: Instant,
     gathering_since: Instant,
     turned_at: Instant,
+    pace: Pace,
 }
 
 /// What is to be said of a turn once it is written.
@@ -119,6 +121,7 @@ impl<'a> Worker<'a> {
             resume_at: now,
             gathering_since: now,
             turned_at: now,
+            pace: Pace::default(),
         })
     }
 
@@ -235,7 +238,7 @@ impl<'a> Worker<'a> {
                 return Ok(None);
             }
             let full =
-                gathered.bytes >= self.settings.turn.bytes_max || gathered.arrivals.len() >= limits::TURN_ARRIVALS_MAX;
+                gathered.bytes >= self.settings.turn.bytes_max || gathered.arrivals.len() >= self.pace.arrivals_max();
             if full || left.is_zero() || self.stop.requested() {
                 telemetry::read(gathered.bytes);
                 return Ok(Some(gathered));
@@ -323,7 +326,9 @@ impl<'a> Worker<'a> {
         self.turned_at = began;
         self.faults.pass_if(!gathered.arrivals.is_empty(), Phase::Gathered)?;
         let lags = self.lags()?;
+        let arrivals = gathered.arrivals.len();
         let parcel = self.instance.turn(gathered, &lags, wall(), &mut self.lookup);
+        self.pace.built(arrivals, began.elapsed());
         if let Some(trouble) = self.lookup.take_trouble() {
             return Err(Trouble { next: NextStep::Abort, ..trouble });
         }

@@ -10,12 +10,12 @@
 //! transactions lie below the changelog's end as it is learned afterwards; a restore that has read up to that end, once
 //! no transaction is open below it, has seen them all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     arrival::{Arrival, Input, Timestamp},
     correlate::Unreadable,
-    turn::{Bodies, Counts, Outgoing, Progress, RestoreError, Tasks, TurnRules, Written},
+    turn::{Bodies, Counts, Outgoing, Output, Progress, RestoreError, Tasks, TurnRules, Written},
 };
 
 /// Offsets by input and partition.
@@ -122,16 +122,17 @@ pub struct Parcel {
 impl Parcel {
     /// What [`Instance::handle_begun`] is to know.
     pub fn begun(&self) -> Begun {
-        Begun { turn: self.number, moves: self.counts.moved > 0 }
+        let strays = self.outgoing.iter().filter(|outgoing| outgoing.output == Output::Strays);
+        Begun { turn: self.number, strays_to: strays.filter_map(|stray| stray.partition).collect() }
     }
 }
 
 /// A turn that is being written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
     turn: u64,
-    /// Strays are on their way.
-    moves: bool,
+    /// Where strays are on their way to.
+    strays_to: BTreeSet<i32>,
 }
 
 pub struct Instance {
@@ -404,11 +405,11 @@ impl Instance {
         wall: Timestamp,
         bodies: &mut dyn Bodies,
     ) -> Result<Option<Parcel>, Unreadable> {
-        let moves = self.writing.is_some_and(|begun| begun.moves);
         let progress: Vec<Progress> = input_partitions(&self.numbers)
             .map(|(input, partition)| {
-                // Until strays that are on their way are written, nothing tells that their topic is read to its end.
-                let hidden = moves && input == Input::Strays;
+                // Until strays that are on their way are written, nothing tells that their home is read to its end.
+                let hides = |begun: &Begun| input == Input::Strays && begun.strays_to.contains(&partition);
+                let hidden = self.writing.as_ref().is_some_and(hides);
                 let at_end = lags.get(&(input, partition)).is_some_and(|lag| *lag <= 0) && !hidden;
                 Progress { input, partition, at_end }
             })
@@ -438,5 +439,92 @@ impl Instance {
         if let Some(Begun { turn, .. }) = self.writing.take() {
             self.tasks.handle_written(turn, written);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        arrival::Position,
+        correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
+        record::{ArchiveFormat, ValueBytesMax},
+        turn::{Encoding, home::home_partition},
+    };
+
+    struct Nowhere;
+
+    impl Bodies for Nowhere {
+        fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
+            wanted.iter().map(|_| Err("nothing is read again here".to_owned())).collect()
+        }
+
+        fn fetch_drafts(&mut self, _: i32, _: &[Place]) -> Result<Vec<Bytes>, String> {
+            Err("nothing rests here".to_owned())
+        }
+    }
+
+    /// One that has taken up two empty partitions.
+    fn at_work() -> Instance {
+        let topic_names = TopicNames { reports: "r".into(), envelopes: "e".into(), strays: "s".into() };
+        let mut instance = Instance::new(TurnRules {
+            rules: Rules {
+                timing: Timing::default(),
+                topic_names,
+                value_bytes_max: ValueBytesMax::default(),
+                archive_format: ArchiveFormat::Record,
+                awake_max: AwakeMax { open: 10, closed: 10 },
+            },
+            partitions: 2,
+            passed_on_bytes_max: None,
+            encoding: Encoding::Avro,
+            recent_bytes_max: usize::MAX,
+        });
+        let empty = Bounds { first: 0, end: 0 };
+        instance.handle_assigned(vec![0, 1]);
+        assert_eq!(instance.poll_step(), Step::EndOrphans);
+        instance.handle_orphans_ended();
+        instance.handle_committed(Positions::new());
+        instance.handle_changelog_bounds([(0, empty), (1, empty)].into());
+        assert!(instance.handle_changelog_stable(&[(0, 0), (1, 0)].into()));
+        instance.handle_input_bounds(&input_partitions(&[0, 1]).map(|at| (at, empty)).collect()).unwrap();
+        assert!(instance.handle_changelog_read().unwrap());
+        instance.handle_claimed();
+        instance.handle_consuming();
+        instance
+    }
+
+    /// The `number`th mail whose home is this partition.
+    fn mail(home: i32, number: usize) -> Bytes {
+        let mut ids = (0..).map(|id| format!("<{id}@contoso.example>"));
+        let id = ids.by_ref().filter(|id| home_partition(id.as_bytes(), 2) == home).nth(number).unwrap();
+        format!("From: a@contoso.example\r\nTo: b@contoso.example\r\nMessage-ID: {id}\r\n\r\n").into()
+    }
+
+    #[test]
+    fn strays_on_their_way_hold_back_their_home_alone() {
+        let mut instance = at_work();
+        let mut gathered = Gathered::default();
+        for (offset, (partition, bytes)) in [(0, mail(0, 0)), (1, mail(1, 0)), (0, mail(1, 1))].into_iter().enumerate()
+        {
+            let position = Position { input: Input::Reports, partition, offset: offset as i64 };
+            gathered.take(Arrival::new(position, Timestamp(1_000), bytes));
+        }
+        let read: Positions = input_partitions(&[0, 1]).map(|at| (at, 0)).collect();
+        let turn = |instance: &mut Instance, gathered, seconds: i64| {
+            let parcel = instance.turn(gathered, &read, Timestamp(seconds * 1_000), &mut Nowhere).unwrap().unwrap();
+            (parcel.begun(), parcel.counts.records, parcel.counts.moved)
+        };
+        let (begun, records, moved) = turn(&mut instance, gathered, 1);
+        assert_eq!((records, moved), (0, 1));
+        instance.handle_begun(begun);
+        let (begun, records, _) = turn(&mut instance, Gathered::default(), 70);
+        assert_eq!(records, 1, "nothing is on its way to partition 0");
+        instance.handle_written(&[]);
+        instance.handle_begun(begun);
+        let (_, records, _) = turn(&mut instance, Gathered::default(), 71);
+        assert_eq!(records, 1, "what was on its way to partition 1 is written, and would be read before");
     }
 }

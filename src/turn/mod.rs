@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod home;
 pub mod instance;
+pub mod pace;
 pub mod publish;
 pub mod recent;
 pub mod stray;
