@@ -523,6 +523,11 @@ impl Correlator {
         at_hand.into_iter().chain(self.resting.first(Which::Due)).min()
     }
 
+    /// How many drafts are at hand.
+    pub fn at_hand(&self) -> usize {
+        self.due.len() + self.forget.len()
+    }
+
     /// How many drafts wait to be closed, and how many there are in all.
     pub fn drafts(&self) -> (usize, usize) {
         let (resting, resting_open) = self.resting.drafts();

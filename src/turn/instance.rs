@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     arrival::{Arrival, Input, Timestamp},
     correlate::Unreadable,
-    turn::{Bodies, Counts, Outgoing, Output, Progress, RestoreError, Tasks, TurnRules, Written},
+    turn::{AtHand, Bodies, Counts, Outgoing, Output, Progress, RestoreError, Tasks, TurnRules, Written},
 };
 
 /// Offsets by input and partition.
@@ -219,6 +219,11 @@ impl Instance {
     /// How many drafts wait to be closed, and how many there are in all.
     pub fn drafts(&self) -> (usize, usize) {
         self.tasks.drafts()
+    }
+
+    /// What takes memory for each draft and each arrival.
+    pub fn at_hand(&self) -> AtHand {
+        self.tasks.at_hand()
     }
 
     /// The group takes everything back.

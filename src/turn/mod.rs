@@ -167,6 +167,16 @@ pub struct TurnOutput {
     pub number: u64,
 }
 
+/// What is at hand between two turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AtHand {
+    /// Those that no turn has changed since the last but one are at most what [`AwakeMax`](crate::correlate::AwakeMax)
+    /// says, for each task.
+    pub drafts: usize,
+    /// At most [`TurnRules::recent_bytes_max`].
+    pub arrival_bytes: usize,
+}
+
 /// The tasks of one instance, one a partition number.
 pub struct Tasks {
     rules: TurnRules,
@@ -420,6 +430,12 @@ impl Tasks {
     /// When the earliest open draft is due, in task time.
     pub fn poll_deadline(&self) -> Option<Timestamp> {
         self.tasks.values().filter_map(|task| task.correlator.poll_deadline()).min()
+    }
+
+    /// What takes memory for each draft and each arrival.
+    pub fn at_hand(&self) -> AtHand {
+        let drafts = self.tasks.values().map(|task| task.correlator.at_hand()).sum();
+        AtHand { drafts, arrival_bytes: self.recent.bytes() }
     }
 
     /// How many drafts wait to be closed, and how many there are in all.

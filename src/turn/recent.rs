@@ -44,7 +44,6 @@ impl Recent {
     }
 
     /// Bytes of what is kept.
-    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.bytes
     }

@@ -41,10 +41,12 @@ pub enum Mutation {
     NoTombstones,
     /// A draft is looked for where it was first written.
     FirstPlaces,
+    /// Nobody tells where a turn's drafts lie.
+    PlacesUntold,
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 19] = [
+    pub const ALL: [Mutation; 20] = [
         Mutation::PositionsOutsideTheTurn,
         Mutation::PositionsAfterTheTurn,
         Mutation::StrayDropped,
@@ -64,5 +66,6 @@ impl Mutation {
         Mutation::ResumesOneBehind,
         Mutation::NoTombstones,
         Mutation::FirstPlaces,
+        Mutation::PlacesUntold,
     ];
 }

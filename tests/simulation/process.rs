@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Input, Position, Timestamp},
-    correlate::Place,
+    correlate::{AwakeMax, Place},
     mail::Key,
     record::{Disposition, LedgerRow},
     turn::{
-        Bodies, Outgoing, Output, Written,
+        AtHand, Bodies, Outgoing, Output, Written,
         instance::{Bounds, Gathered, INPUTS, Instance, Parcel, Positions, Step, input_partitions},
         stray,
     },
@@ -45,6 +45,10 @@ pub struct Process {
     seen: BTreeSet<Key>,
     /// Where each draft was written first, for another.
     first_places: BTreeMap<Bytes, Place>,
+    awake_max: AwakeMax,
+    recent_bytes_max: usize,
+    /// How many parts of drafts the last two turns that wrote something stored.
+    stored: [usize; 2],
 }
 
 /// Between two steps of a turn.
@@ -148,6 +152,9 @@ impl Process {
             doubt_next: None,
             seen: BTreeSet::new(),
             first_places: BTreeMap::new(),
+            awake_max: script.awake_max,
+            recent_bytes_max: script.recent_bytes_max,
+            stored: [0; 2],
         }
     }
 
@@ -335,6 +342,9 @@ impl Process {
                 *place = *self.first_places.entry(key.clone()).or_insert(*place);
             }
         }
+        if mutation == Some(Mutation::PlacesUntold) {
+            writer.written.clear();
+        }
         if writer.claims && outcome.is_ok() && self.instance.poll_step() == Step::Claim {
             self.instance.handle_claimed();
             return None;
@@ -478,6 +488,7 @@ impl Process {
             Err(_) if self.generation != kafka.generation => return Ok(Err(Failure::Abort)),
             parcel => parcel.map_err(|unreadable| unreadable.to_string())?,
         };
+        self.check_memory(parcel.as_ref())?;
         let Some(mut parcel) = parcel else { return Ok(Ok(())) };
         if parcel.positions.is_empty() {
             return Err("a turn without positions is not fenced".to_owned());
@@ -488,6 +499,24 @@ impl Process {
         }
         self.held = Held::Built(parcel, limits);
         Ok(Ok(()))
+    }
+
+    /// What no turn has changed since the last but one that wrote something rests, but for so many; and drafts of one key go
+    /// together.
+    fn check_memory(&mut self, parcel: Option<&Parcel>) -> Result<(), Broken> {
+        const DRAFTS_OF_A_KEY_MAX: usize = 8;
+        if let Some(Parcel { outgoing, .. }) = parcel {
+            let stored = |value: &&Outgoing| value.output == Output::Drafts && value.value.is_some();
+            self.stored = [self.stored[1], outgoing.iter().filter(stored).count()];
+        }
+        let AtHand { drafts, arrival_bytes } = self.instance.at_hand();
+        let tasks = self.instance.numbers().len();
+        let AwakeMax { open, closed } = self.awake_max;
+        let drafts_max = DRAFTS_OF_A_KEY_MAX * (tasks * (open + closed) + self.stored.iter().sum::<usize>());
+        if drafts > drafts_max || arrival_bytes > self.recent_bytes_max {
+            return Err(format!("at hand are {drafts} drafts of {drafts_max}, and {arrival_bytes} bytes of arrivals"));
+        }
+        Ok(())
     }
 
     /// Takes out what comes under a Message-ID that came before, and calls it a duplicate.
