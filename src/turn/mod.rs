@@ -206,9 +206,12 @@ impl Tasks {
         self.task(partition).restored()
     }
 
-    /// Drops a task and all it knew.
+    /// Drops a task and all it knew; with the last one also the arrivals at hand, whose drafts may be another's now.
     pub fn revoke(&mut self, partition: i32) {
         self.tasks.remove(&partition);
+        if self.tasks.is_empty() {
+            self.recent = Recent::new(self.rules.recent_bytes_max);
+        }
     }
 
     fn task(&mut self, partition: i32) -> &mut Task {

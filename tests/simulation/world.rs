@@ -227,9 +227,7 @@ impl<'s> World<'s> {
             }
             self.kafka.mark(round);
             if round == ROUNDS_MAX / 4 {
-                // The broker's transaction timeout, for what nobody could know of.
-                let gone = NAMES.iter().zip(&self.seats).filter(|(_, seat)| seat.process.is_none());
-                gone.for_each(|(name, _)| self.kafka.time_out(name));
+                self.time_out_who_is_gone();
             }
             self.now += SECOND / 5;
             calm = if self.is_at_rest() { calm + 1 } else { 0 };
@@ -238,6 +236,12 @@ impl<'s> World<'s> {
             }
         }
         Err("it does not come to rest".to_owned())
+    }
+
+    /// The broker's transaction timeout, for what nobody could know of.
+    fn time_out_who_is_gone(&mut self) {
+        let gone = NAMES.iter().zip(&self.seats).filter(|(_, seat)| seat.process.is_none());
+        gone.for_each(|(name, _)| self.kafka.time_out(name));
     }
 
     fn is_at_rest(&mut self) -> bool {
@@ -258,9 +262,11 @@ impl<'s> World<'s> {
     fn end(&mut self) -> Result<(), Broken> {
         self.check.end(self.script)?;
         self.now += 1_000_000 * SECOND;
+        self.time_out_who_is_gone();
         for round in 0..ROUNDS_MAX {
-            let remembers = |process: &Process| process.instance.drafts().1 > 0 || process.holds_something();
-            if !self.seats.iter().flat_map(|seat| &seat.process).any(remembers) {
+            // Who was left behind learns it by its first turn, and then remembers nothing until all is restored elsewhere.
+            let remembers = |process: &Process| process.instance.drafts().1 > 0;
+            if self.is_at_rest() && !self.seats.iter().flat_map(|seat| &seat.process).any(remembers) {
                 break;
             }
             for who in 0..NAMES.len() {
