@@ -17,14 +17,13 @@ use mailjournal::{
 use rdkafka::{
     ClientConfig, Message as _,
     consumer::BaseConsumer,
-    message::{Header, OwnedHeaders},
     producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
 };
 
 use crate::{
     load::{self, Load},
     start,
-    support::kafka::{self, Given},
+    support::kafka,
 };
 
 /// Evidence is given for so long, and the first of it is not counted: the instance has to join its group.
@@ -110,12 +109,9 @@ pub fn give(address: &str, prefix: &str, load: &Load, rate: f64, length: Duratio
         }
         thread::sleep(due.saturating_sub(began.elapsed()));
         let topic = &topics[usize::from(matches!(incoming.what, What::Event(_)))];
-        let Given { key, value, headers, .. } = load::to_given_now(&incoming);
-        let headers = headers
-            .iter()
-            .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }));
-        let mut record = BaseRecord::to(topic).payload(&value).headers(headers);
-        record.key = key.as_ref().filter(|_| load.keyed);
+        let given = load::to_given_now(&incoming);
+        let mut record = BaseRecord::to(topic).payload(&given.value).headers(given.owned_headers());
+        record.key = given.key.as_ref().filter(|_| load.keyed);
         producer.send(record).unwrap_or_else(|(error, _)| panic!("give to {topic}: {error}"));
     }
     producer.flush(BOUND).expect("all is given");

@@ -98,7 +98,7 @@ pub fn until_done(broker: &mut Broker, prefix: &str, process: Running, watched: 
         }
         let last = last.expect("just set");
         if last.committed == total && look.at - last.at > SETTLED_AFTER {
-            let figures = figures(&first.expect("a first commit"), &last, peak_rss_mib(&process), loaded);
+            let figures = figures(&first.expect("a first commit"), &last, memory_mib(process.0.id(), "VmHWM"), loaded);
             process.stop();
             return figures;
         }
@@ -130,10 +130,11 @@ fn cpu_seconds(pid: u32) -> f64 {
     (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }
 
-fn peak_rss_mib(process: &Running) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.0.id())).expect("the process that is measured");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
-    let kib: f64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("a number of KiB");
+/// A size that the kernel tells of a process, MiB (proc(5), `status`): `VmRSS` now, `VmHWM` at most.
+pub fn memory_mib(pid: u32, which: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process that is measured");
+    let size = status.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':')).expect("a size");
+    let kib: f64 = size.split_whitespace().next().and_then(|text| text.parse().ok()).expect("a number of KiB");
     kib / 1024.0
 }
 

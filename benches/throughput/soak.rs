@@ -12,7 +12,7 @@ use std::{
 use crate::{
     latency::{self, Latency, millis, now},
     load::Load,
-    start,
+    measure, start,
 };
 
 /// A second instance is there for so long, and away for so long, in turns.
@@ -31,11 +31,9 @@ struct Look {
 
 impl Look {
     fn at(pid: u32) -> Look {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the instance runs");
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        let kib: u64 = rss.split_whitespace().next().and_then(|text| text.parse().ok()).expect("a number of KiB");
+        let rss_mib = measure::memory_mib(pid, "VmRSS") as u64;
         let count = |of: &str| fs::read_dir(format!("/proc/{pid}/{of}")).expect("the instance runs").count();
-        Look { at: now(), rss_mib: kib / 1024, handles: count("fd"), threads: count("task") }
+        Look { at: now(), rss_mib, handles: count("fd"), threads: count("task") }
     }
 }
 

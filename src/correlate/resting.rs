@@ -140,7 +140,7 @@ impl Parts {
 /// A message that rests no more.
 pub struct Taken {
     pub mark: Mark,
-    /// Where its parts are; nowhere if it did not rest here.
+    /// Where its parts are.
     pub places: Vec<Place>,
     pub drafts: usize,
 }
@@ -189,9 +189,9 @@ impl Resting {
         self.messages.insert(mark, parts);
     }
 
-    /// Takes a message out.
-    pub fn take(&mut self, mark: Mark) -> Taken {
-        let Some(parts) = self.messages.remove(&mark) else { return Taken { mark, places: Vec::new(), drafts: 0 } };
+    /// Takes a message out, if it rests here.
+    pub fn take(&mut self, mark: Mark) -> Option<Taken> {
+        let parts = self.messages.remove(&mark)?;
         let drafts = parts.drafts();
         self.drafts -= drafts;
         self.open -= parts.open();
@@ -200,7 +200,7 @@ impl Resting {
             Timer::Forget(at) => drop(self.forget.remove(&(at, mark))),
             Timer::None => {}
         }
-        Taken { mark, places: parts.as_slice().iter().map(|part| part.place).collect(), drafts }
+        Some(Taken { mark, places: parts.as_slice().iter().map(|part| part.place).collect(), drafts })
     }
 
     /// Takes out those that time reaches first, by `now`, until they have this many parts.
@@ -210,7 +210,7 @@ impl Resting {
             && let Some(&(at, mark)) = self.timers(which).first()
             && at <= now
         {
-            let first = self.take(mark);
+            let first = self.take(mark).expect("what has a timer rests here");
             parts += first.places.len();
             taken.push(first);
         }

@@ -71,8 +71,7 @@ impl Correlator {
             return Ok(());
         }
         let absent = keys.into_iter().filter(|key| !self.keys.contains_key(*key)).map(Mark::of);
-        let taken = absent.map(|mark| self.resting.take(mark)).filter(|taken| !taken.places.is_empty());
-        let taken = taken.collect();
+        let taken = absent.filter_map(|mark| self.resting.take(mark)).collect();
         self.put_back(taken, changelog)
     }
 

@@ -454,39 +454,15 @@ mod tests {
     use super::*;
     use crate::{
         arrival::Position,
-        correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
-        record::{ArchiveFormat, ValueBytesMax},
-        turn::{Encoding, home::home_partition},
+        turn::{
+            fixtures::{Nowhere, rules},
+            home::home_partition,
+        },
     };
-
-    struct Nowhere;
-
-    impl Bodies for Nowhere {
-        fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
-            wanted.iter().map(|_| Err("nothing is read again here".to_owned())).collect()
-        }
-
-        fn fetch_drafts(&mut self, _: i32, _: &[Place]) -> Result<Vec<Bytes>, String> {
-            Err("nothing rests here".to_owned())
-        }
-    }
 
     /// One that has taken up two empty partitions.
     fn at_work() -> Instance {
-        let topic_names = TopicNames { reports: "r".into(), envelopes: "e".into(), strays: "s".into() };
-        let mut instance = Instance::new(TurnRules {
-            rules: Rules {
-                timing: Timing::default(),
-                topic_names,
-                value_bytes_max: ValueBytesMax::default(),
-                archive_format: ArchiveFormat::Record,
-                awake_max: AwakeMax { open: 10, closed: 10 },
-            },
-            partitions: 2,
-            passed_on_bytes_max: None,
-            encoding: Encoding::Avro,
-            recent_bytes_max: usize::MAX,
-        });
+        let mut instance = Instance::new(rules(2));
         let empty = Bounds { first: 0, end: 0 };
         instance.handle_assigned(vec![0, 1]);
         assert_eq!(instance.poll_step(), Step::EndOrphans);

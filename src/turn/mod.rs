@@ -7,6 +7,8 @@
 //! [`Tasks::restored`]).
 
 pub mod clock;
+#[cfg(test)]
+mod fixtures;
 pub mod home;
 pub mod instance;
 pub mod pace;

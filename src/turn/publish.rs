@@ -272,36 +272,18 @@ pub fn rejected(arrival: &Arrival, rejection: &Rejection, topic: &str, bytes_max
 mod tests {
     use super::*;
     use crate::{
-        correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
-        record::ValueBytesMax,
         sample::{Organisation, What},
-        turn::{Encoding, Progress, Tasks},
+        turn::{
+            Progress, Tasks,
+            fixtures::{self, Nowhere},
+        },
     };
-
-    struct Nowhere;
-
-    impl Bodies for Nowhere {
-        fn fetch(&mut self, wanted: &[Position]) -> Vec<Result<Bytes, String>> {
-            wanted.iter().map(|_| Err("nothing is read again here".to_owned())).collect()
-        }
-
-        fn fetch_drafts(&mut self, _: i32, _: &[Place]) -> Result<Vec<Bytes>, String> {
-            Err("nothing rests here".to_owned())
-        }
-    }
 
     #[test]
     fn what_published_records_came_in_is_not_kept_at_hand() {
-        let names = TopicNames { reports: "r".into(), envelopes: "e".into(), strays: "s".into() };
-        let (timing, value_bytes_max) = (Timing::default(), ValueBytesMax::default());
-        let (archive_format, awake_max) = (ArchiveFormat::Record, AwakeMax { open: 0, closed: 0 });
-        let mut tasks = Tasks::new(TurnRules {
-            rules: Rules { timing, topic_names: names, value_bytes_max, archive_format, awake_max },
-            partitions: 1,
-            passed_on_bytes_max: None,
-            encoding: Encoding::Avro,
-            recent_bytes_max: usize::MAX,
-        });
+        let rules = fixtures::rules(1);
+        let patience = rules.rules.timing.patience;
+        let mut tasks = Tasks::new(rules);
         tasks.assign(0);
         tasks.restored(0).unwrap();
         let arrival = |(offset, (at, bytes))| {
@@ -320,7 +302,7 @@ mod tests {
         let held: usize = arrivals.iter().map(|arrival| arrival.bytes.len()).sum();
         tasks.turn(arrivals, &progress, last, &mut Nowhere).unwrap();
         assert!(tasks.recent.bytes() > held / 4, "nothing has closed yet");
-        let output = tasks.turn(Vec::new(), &progress, last.plus(timing.patience), &mut Nowhere).unwrap();
+        let output = tasks.turn(Vec::new(), &progress, last.plus(patience), &mut Nowhere).unwrap();
         assert_eq!((output.counts.lost, tasks.recent.bytes()), (0, 0));
     }
 }

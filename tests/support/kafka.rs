@@ -29,6 +29,13 @@ pub struct Given {
     pub at: Option<i64>,
 }
 
+impl Given {
+    pub fn owned_headers(&self) -> OwnedHeaders {
+        let none = OwnedHeaders::new_with_capacity(self.headers.len());
+        self.headers.iter().fold(none, |all, (key, value)| all.insert(Header { key, value: Some(value) }))
+    }
+}
+
 /// What a topic holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
@@ -185,11 +192,7 @@ impl Giver {
 }
 
 fn to_record<'a>(topic: &'a str, given: &'a Given) -> FutureRecord<'a, Vec<u8>, Vec<u8>> {
-    let headers = given
-        .headers
-        .iter()
-        .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-    let mut record = FutureRecord::to(topic).payload(&given.value).headers(headers);
+    let mut record = FutureRecord::to(topic).payload(&given.value).headers(given.owned_headers());
     record.key = given.key.as_ref();
     record.partition = given.partition;
     record.timestamp = given.at;
