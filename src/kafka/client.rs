@@ -261,10 +261,6 @@ impl ProducerContext for Notes {
             Ok(_) => {}
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-                // What an abort takes back is told of while the next turn is already under way.
-                if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
-                    return;
-                }
                 lock(&self.delivery_error).get_or_insert_with(|| (code, message.topic().to_owned()));
             }
         }

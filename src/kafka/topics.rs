@@ -406,9 +406,12 @@ fn wanted_config(topic: Topic, settings: &Settings, replication: i32) -> Vec<(&'
     match topic {
         Topic::Drafts => {
             config.push(("cleanup.policy", "compact".to_owned()));
-            // Restores read the whole log, so it is cleaned early and in small pieces.
-            config.push(("segment.bytes", (128 * 1024 * 1024).to_string()));
+            // Restores read the whole log, so it is cleaned early and in small pieces: what is being written is not
+            // cleaned, nor what says that a draft is forgotten for a while. A restore takes less than an hour.
+            config.push(("segment.bytes", (32 * 1024 * 1024).to_string()));
+            config.push(("segment.ms", Duration::from_mins(5).as_millis().to_string()));
             config.push(("min.cleanable.dirty.ratio", "0.2".to_owned()));
+            config.push(("delete.retention.ms", Duration::from_hours(1).as_millis().to_string()));
         }
         Topic::Reports | Topic::Envelopes | Topic::Strays => {
             let retention = INPUT_RETENTION.max(settings.timing.patience * 2);

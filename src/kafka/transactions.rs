@@ -11,7 +11,7 @@ use std::{
 };
 
 use rdkafka::{
-    TopicPartitionList,
+    ClientConfig, TopicPartitionList,
     consumer::ConsumerGroupMetadata,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
@@ -77,6 +77,7 @@ impl Pulse {
 }
 
 pub struct Transactions {
+    config: ClientConfig,
     producer: ThreadedProducer<Notes>,
     topics: TopicSettings,
     stop: Stop,
@@ -96,12 +97,17 @@ impl Transactions {
         stop: Stop,
         pulse: Arc<Pulse>,
     ) -> Result<Transactions, Trouble> {
-        let producer = client::create(&client::config(kafka, Role::Producer, sizes))?;
-        let this =
-            Transactions { producer, topics: topics.clone(), stop, pulse, open: Cell::new(false), sent: Cell::new(0) };
-        let deadline = Instant::now() + limits::REACH_MAX;
-        this.insist("take up the transactional id", deadline, |wait| this.producer.init_transactions(wait))?;
+        let config = client::config(kafka, Role::Producer, sizes);
+        let producer = client::create(&config)?;
+        let (topics, open, sent) = (topics.clone(), Cell::new(false), Cell::new(0));
+        let this = Transactions { config, producer, topics, stop, pulse, open, sent };
+        this.take_up()?;
         Ok(this)
+    }
+
+    fn take_up(&self) -> Result<(), Trouble> {
+        let deadline = Instant::now() + limits::REACH_MAX;
+        self.insist("take up the transactional id", deadline, |wait| self.producer.init_transactions(wait))
     }
 
     /// Writes and commits; returns where the values of the changelog lie. An error's next step says whether the transaction
@@ -145,15 +151,19 @@ impl Transactions {
         Ok(written.collect())
     }
 
-    /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
-    pub fn abort(&self) -> Result<(), Trouble> {
+    /// Ends a transaction that was begun and not committed, if there is one. The producer is replaced: what librdkafka takes
+    /// back of messages that it had not sent yet may leave a gap in its sequence numbers, and the next turn then fails.
+    pub fn abort(&mut self) -> Result<(), Trouble> {
         if !self.open.replace(false) {
             return Ok(());
         }
-        let deadline = Instant::now() + limits::REACH_MAX;
-        let aborted = self.insist("abort a turn", deadline, |wait| self.producer.abort_transaction(wait));
-        self.producer.client().context().take_delivery_error();
-        aborted.map_err(Trouble::for_new_clients)
+        self.pulse.beat();
+        // Its successor ends the transaction too, only half a second later.
+        if let Err(error) = self.producer.abort_transaction(limits::CALL_MAX) {
+            tracing::debug!(%error, "the transaction is left to the next producer");
+        }
+        self.producer = client::create(&self.config)?;
+        self.take_up().map_err(Trouble::for_new_clients)
     }
 
     fn send(&self, value: &Outgoing, number: usize, deadline: Instant) -> Result<(), Trouble> {
@@ -225,7 +235,7 @@ impl Transactions {
     }
 }
 
-/// A value that its topic does not take. The producer is replaced: librdkafka needs two aborts after such a failure.
+/// A value that its topic does not take: what topics take is learned anew.
 fn refused(topic: &str, code: Option<RDKafkaErrorCode>, error: &KafkaError) -> Trouble {
     if code == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
         let why = format!("{topic} refuses a value as too large: raise its max.message.bytes (and then the broker's)");

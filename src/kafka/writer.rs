@@ -52,7 +52,7 @@ impl Writer {
     /// Fences the last process of this instance, and begins.
     pub fn start(kafka: &KafkaSettings, topics: &TopicSettings, sizes: Sizes, stop: Stop) -> Result<Writer, Trouble> {
         let pulse = Arc::<Pulse>::default();
-        let transactions = Transactions::start(kafka, topics, sizes, stop, pulse.clone())?;
+        let mut transactions = Transactions::start(kafka, topics, sizes, stop, pulse.clone())?;
         let (orders, ordered) = mpsc::sync_channel(1);
         let (done, outcomes) = mpsc::sync_channel(1);
         let thread = thread::Builder::new().name("writer".into()).spawn(move || {
@@ -106,7 +106,7 @@ impl Writer {
         }
     }
 
-    /// Ends a transaction that was begun and not committed, if there is one. After it the producer is as new.
+    /// Ends a transaction that was begun and not committed, if there is one. After it the producer is a new one.
     pub fn abort(&self) -> Result<(), Trouble> {
         self.order(Order::Abort);
         self.await_outcome().result.map(drop)

@@ -56,11 +56,7 @@ impl fmt::Debug for Digest {
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // Drafts and records hold many: no formatting, no text on the heap.
-        let mut text = [0u8; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair.copy_from_slice(&hex::digits(byte));
-        }
-        serializer.serialize_str(str::from_utf8(&text).expect("hex digits are ASCII"))
+        serializer.serialize_str(hex::spell(&self.0, &mut [0; 64]))
     }
 }
 

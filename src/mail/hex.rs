@@ -28,7 +28,7 @@ pub fn parse<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// The two digits of a byte.
-pub fn digits(byte: u8) -> [u8; 2] {
+fn digits(byte: u8) -> [u8; 2] {
     [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
@@ -37,8 +37,16 @@ pub struct Hex<'a>(pub &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| f.write_str(str::from_utf8(&digits(*byte)).map_err(|_| fmt::Error)?))
+        self.0.chunks(32).try_for_each(|bytes| f.write_str(spell(bytes, &mut [0; 64])))
     }
+}
+
+/// Spells up to 32 bytes in the room for them.
+pub fn spell<'t>(bytes: &[u8], text: &'t mut [u8; 64]) -> &'t str {
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&digits(*byte));
+    }
+    str::from_utf8(&text[..2 * bytes.len()]).expect("hex digits are ASCII")
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
