@@ -180,7 +180,10 @@ pub fn split(bytes: &[u8], span: Range<usize>, boundary: &[u8], parts_max: usize
     let mut from = span.start;
     while let Some(at) = finder.find(&bytes[from..span.end]).map(|at| from + at) {
         let Some(line) = Delimiter::at(&bytes[..span.end], span.start, at..at + delimiter.len(), cr_only) else {
-            from = at + 2;
+            // The next can only begin a line: each byte is looked at once, whatever stands between the lines' ends.
+            let line_end = memchr::memchr(if cr_only { b'\r' } else { b'\n' }, &bytes[at..span.end]);
+            let Some(line_end) = line_end else { break };
+            from = at + line_end + 1;
             continue;
         };
         if let Some(start) = part_start {
