@@ -13,6 +13,7 @@ pub(super) fn bound(evidence: &mut Evidence) {
     let mut room = limits::EVIDENCE_BYTES_MAX;
     for original in &mut evidence.originals {
         cut |= keep_fitting(&mut original.from, &mut room, |address| 4 + address.len());
+        cut |= drop_long(&mut original.place.uri, limits::HEADER_TEXT_BYTES_MAX);
     }
     if let Some(notice) = &mut evidence.notice {
         cut |= keep_fitting(&mut notice.statuses, &mut room, status_bytes);

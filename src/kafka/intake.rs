@@ -23,12 +23,27 @@ pub fn arrival(message: &BorrowedMessage<'_>, input: Input, now: Timestamp) -> A
     let headers = headers(message);
     if input == Input::Strays {
         match stray::receive(position, key.clone(), bytes.clone(), headers.clone()) {
-            Ok(arrival) => return arrival,
+            Ok(arrival) => return bounded(arrival),
             Err(reason) => tracing::warn!(partition = position.partition, offset = position.offset, "{reason}"),
         }
     }
     let stamped = Timestamp(message.timestamp().to_millis().unwrap_or(now.0));
-    plain(position, bytes, key, headers, stamped, now)
+    bounded(plain(position, bytes, key, headers, stamped, now))
+}
+
+/// Leaves out what a producer said beyond the bounds: all of it is kept in the changelog, and in every record.
+fn bounded(mut arrival: Arrival) -> Arrival {
+    let fits = |text: &String| text.len() <= limits::TOLD_NAME_BYTES_MAX;
+    if arrival.server.take_if(|server| !fits(server)).is_some() {
+        telemetry::ignored_header(SERVER);
+    }
+    let journals = arrival.journal_recipients.len();
+    arrival.journal_recipients.retain(fits);
+    arrival.journal_recipients.truncate(limits::TOLD_JOURNALS_MAX);
+    if arrival.journal_recipients.len() < journals {
+        telemetry::ignored_header(JOURNAL_RECIPIENT);
+    }
+    arrival
 }
 
 fn plain(
@@ -96,6 +111,17 @@ mod tests {
         let both: &[&str] = &["j1@contoso.example", "j2@contoso.example"];
         check(told, (1_699_999_999_000, Some("ex1.contoso.example"), both));
         check(&[("received-at", &1_699_999_999_000_i64.to_be_bytes())], (1_699_999_999_000, None, &[]));
+    }
+
+    #[test]
+    fn names_longer_than_a_line_are_ignored() {
+        let position = Position { input: Input::Reports, partition: 1, offset: 2 };
+        let mut told = Arrival::new(position, NOW, Bytes::new());
+        told.server = Some("s".repeat(999));
+        told.journal_recipients = vec!["j".repeat(998); 101];
+        told.journal_recipients.insert(0, "j".repeat(999));
+        let bounded = bounded(told);
+        assert_eq!((bounded.server, bounded.journal_recipients), (None, vec!["j".repeat(998); 100]));
     }
 
     #[test]

@@ -237,35 +237,34 @@ pub fn forgotten_draft(partition: i32, key: &DraftKey) -> Outgoing {
 /// A dead letter: the arrival's bytes, key and headers as they came, and headers that say what was wrong.
 ///
 /// The time is a header: a Kafka timestamp far ahead is refused by brokers, and by one long ago they delete at once what
-/// is older than a topic's retention. What takes more than `bytes_max` stays where it lies, without a value here.
+/// is older than a topic's retention. What takes more than `bytes_max` stays where it lies: first the value, and if that
+/// is not enough, the key and the headers too.
 pub fn rejected(arrival: &Arrival, rejection: &Rejection, topic: &str, bytes_max: Option<usize>) -> Outgoing {
     let Position { partition, offset, .. } = arrival.position;
-    let said = [
+    let mut said = vec![
         ("topic", topic.to_owned()),
         ("partition", partition.to_string()),
         ("offset", offset.to_string()),
         ("reason", rejection.reason.to_owned()),
         ("detail", rejection.detail.clone()),
     ];
-    let said = said.into_iter().map(|(name, value)| (name.to_owned(), Bytes::from(value)));
-    let came = arrival.headers.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()));
-    let mut headers: Vec<(String, Bytes)> = said.chain(came).collect();
-    if arrival.headers.iter().all(|(name, _)| name != RECEIVED_AT) {
-        headers.push((RECEIVED_AT.to_owned(), arrival.at.0.to_string().into()));
-    }
-    let mut rejected = Outgoing {
-        output: Output::Rejected,
-        partition: None,
-        key: arrival.key.clone(),
-        value: Some(arrival.bytes.clone()),
-        headers,
-        originals: Vec::new(),
+    let letter = |said: &[(&str, String)], came: &[(String, Option<Bytes>)], key, value| {
+        let said = said.iter().map(|(name, value)| ((*name).to_owned(), Bytes::from(value.clone())));
+        let came = came.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()));
+        let mut headers: Vec<(String, Bytes)> = said.chain(came).collect();
+        if headers.iter().all(|(name, _)| name != RECEIVED_AT) {
+            headers.push((RECEIVED_AT.to_owned(), arrival.at.0.to_string().into()));
+        }
+        Outgoing { output: Output::Rejected, partition: None, key, value, headers, originals: Vec::new() }
     };
-    if bytes_max.is_some_and(|max| rejected.bytes() > max) {
-        rejected.headers.push(("reference".to_owned(), format!("kafka:{topic}/{partition}/{offset}").into()));
-        rejected.value = None;
+    let fits = |letter: &Outgoing| bytes_max.is_none_or(|max| letter.bytes() <= max);
+    let whole = letter(&said, &arrival.headers, arrival.key.clone(), Some(arrival.bytes.clone()));
+    if fits(&whole) {
+        return whole;
     }
-    rejected
+    said.push(("reference", format!("kafka:{topic}/{partition}/{offset}")));
+    let without_value = letter(&said, &arrival.headers, arrival.key.clone(), None);
+    if fits(&without_value) { without_value } else { letter(&said, &[], None, None) }
 }
 
 #[cfg(test)]
@@ -278,6 +277,27 @@ mod tests {
             fixtures::{self, Nowhere},
         },
     };
+
+    #[test]
+    fn a_dead_letter_fits_whatever_came_with_it() {
+        let position = Position { input: Input::Envelopes, partition: 3, offset: 7 };
+        let rejection = Rejection { reason: "unreadable", detail: "it is nothing".into() };
+        let check = |value: usize, key: usize, header: usize, kept: [bool; 3]| {
+            let mut arrival = Arrival::new(position, crate::arrival::Timestamp(5), vec![b'v'; value].into());
+            arrival.key = Some(vec![b'k'; key].into());
+            arrival.headers = vec![("theirs".into(), Some(vec![b'h'; header].into()))];
+            let letter = rejected(&arrival, &rejection, "journal.envelopes", Some(1_000));
+            assert!(letter.bytes() <= 1_000);
+            let has = |name: &str| letter.headers.iter().any(|(header, _)| header == name);
+            assert_eq!([letter.value.is_some(), letter.key.is_some(), has("theirs")], kept);
+            assert_eq!(has("reference"), !kept[0], "what is not here is where it came in");
+            assert!(["topic", "partition", "offset", "reason", "detail", RECEIVED_AT].into_iter().all(has));
+        };
+        check(500, 10, 10, [true, true, true]);
+        check(1_000, 10, 10, [false, true, true]);
+        check(10, 10, 1_000, [false, false, false]);
+        check(10, 1_000, 10, [false, false, false]);
+    }
 
     #[test]
     fn what_published_records_came_in_is_not_kept_at_hand() {
