@@ -44,8 +44,8 @@ pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 /// value made up takes no more memory than their list.
 pub const DRAFT_PARTS_MAX: usize = 1024 * 1024;
 
-/// Published drafts of one task that stay at hand, about 6 KB each: what comes late comes mostly soon.
-pub const AWAKE_CLOSED_MAX: usize = 1_000;
+/// Published drafts of one instance that stay at hand, about 6 KB each: what comes late comes mostly soon.
+pub const AWAKE_CLOSED_MAX: usize = 4_000;
 
 /// Open drafts of one instance that stay at hand: 300 MB of them, half a minute of 1,700 messages a second.
 pub const AWAKE_OPEN_MAX: usize = 50_000;
@@ -67,6 +67,13 @@ pub const SWEEP_SLACK: usize = 1_024;
 /// Bytes of changelog entries that a restore gathers before they are read on every core: some thousand drafts, so that
 /// sharing them out costs nothing beside reading them.
 pub const RESTORE_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of a server's name, or of a journal's address, that a producer gives with an arrival: the longest line of RFC 5322
+/// §2.1.1.
+pub const TOLD_NAME_BYTES_MAX: usize = 998;
+
+/// Journals that one arrival may be said to have come to: a server sends each its own copy.
+pub const TOLD_JOURNALS_MAX: usize = 100;
 
 // The files shell.
 
@@ -137,6 +144,9 @@ pub const TURN_ARRIVALS_MAX: usize = 20_000;
 /// Building one turn: after one that took longer, the next are smaller. A rebalance waits for the turn of each member.
 pub const TURN_BUILD_MAX: Duration = Duration::from_secs(2);
 
+/// Writing one turn: after one that took longer, the next are smaller, so that [`TURN_WRITE_MAX`] stays far away.
+pub const TURN_WRITE_WANTED: Duration = Duration::from_secs(5);
+
 /// KiB that the group member may have read ahead: what comes in while a turn is written, at a fast disk's rate.
 pub const MEMBER_QUEUE_KIB: usize = 32 * 1024;
 
@@ -167,6 +177,10 @@ pub const PRODUCER_ANSWER_MAX: Duration = Duration::from_secs(20);
 /// One waiting call into the Kafka client: how late a stop may be noticed.
 pub const CALL_MAX: Duration = Duration::from_millis(500);
 
+/// Clients left behind that did not come back from a call, in the life of a process: each may hold [`SEND_QUEUE_KIB`] and a
+/// turn. After so many the process ends, and its keeper starts it anew.
+pub const CLIENTS_LEFT_BEHIND_MAX: u32 = 10;
+
 /// A call that was given [`CALL_MAX`] and has not come back after so long hangs, and its client is replaced. What is cut
 /// off by that is at worst a coordinator that needs longer to answer, which is asked anew.
 pub const CALL_HANGS: Duration = Duration::from_secs(10);
@@ -187,8 +201,11 @@ pub const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Reading back one value: where brokers answer, it takes milliseconds.
 pub const REFETCH_MAX: Duration = Duration::from_secs(30);
 
-/// Messages between two wanted ones that are read over rather than jumped: a jump costs an answer of the broker.
+/// Messages between two wanted ones that are read over rather than jumped: a jump costs an answer of the broker, …
 pub const REFETCH_GAP_MAX: i64 = 64;
+
+/// … in which this many bytes come as well, if they are as large as the last one.
+pub const REFETCH_GAP_BYTES: usize = 1024 * 1024;
 
 /// Bytes that the reader of single values asks for at once. A broker gives at least one batch, so that a larger value
 /// comes whole; what comes beside the wanted one is mostly thrown away.
@@ -213,7 +230,7 @@ pub const TURN_RECORDS_MAX: usize = 10_000;
 
 /// About how many bytes of originals one turn publishes at most: one of the largest mails, or 2,500 of 12 KB. One turn is
 /// written while the next is built, so memory holds this twice, and the client's copy.
-pub const TURN_ORIGINAL_BYTES_MAX: i64 = 32 * 1024 * 1024;
+pub const TURN_ORIGINAL_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Bytes that a field of an Avro value takes at most beside its content: the branch of its union, a length of ten
 /// digits of seven bits, the ends of blocks.

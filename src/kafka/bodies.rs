@@ -32,8 +32,8 @@ use crate::{
 pub struct Lookup {
     consumer: BaseConsumer<Notes>,
     topics: TopicSettings,
-    /// The partition that is being read, and the offset that comes next.
-    reading: Option<At>,
+    /// The partition that is being read, the offset that comes next, and the size of the message before it.
+    reading: Option<(At, usize)>,
     /// Why bytes that may well be there could not be had: the turn that asked for them must not be committed.
     trouble: Option<Trouble>,
     stop: Stop,
@@ -70,17 +70,18 @@ impl Lookup {
                 Some(Ok(message)) if message.partition() != wanted.partition || message.offset() < wanted.offset => {}
                 Some(Ok(message)) => {
                     let offset = message.offset();
-                    self.reading = Some(At { offset: offset + 1, ..wanted });
+                    self.reading = Some((At { offset: offset + 1, ..wanted }, message.payload_len()));
                     if offset > wanted.offset {
                         return Err(Missing::Gone("its topic has deleted it".to_owned()));
                     }
                     return Ok(Bytes::copy_from_slice(message.payload().unwrap_or_default()));
                 }
-                Some(Err(KafkaError::PartitionEOF(partition))) if partition == wanted.partition => {
-                    self.reading = None;
-                    return Err(Missing::Gone("its topic ends before it".to_owned()));
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    if partition == wanted.partition && self.ends_before(wanted)? {
+                        self.reading = None;
+                        return Err(Missing::Gone("its topic ends before it".to_owned()));
+                    }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => {
                     let trouble = Trouble::of("read again what lies in a topic", &error);
                     if trouble.next != NextStep::Retry {
@@ -97,11 +98,22 @@ impl Lookup {
         }
     }
 
+    /// Whether the leader says so: one that has just taken over gives readers less than there is, for a moment.
+    fn ends_before(&self, wanted: At) -> Result<bool, Missing> {
+        let at = (self.topics.name(wanted.topic).to_owned(), wanted.partition);
+        match log_offsets(&self.consumer, [at].into_iter(), Offset::End, limits::CALL_MAX) {
+            Ok(ends) => Ok(ends.into_values().all(|end| end <= wanted.offset)),
+            Err(trouble) if trouble.next == NextStep::Retry => Ok(false),
+            Err(trouble) => Err(Missing::For(trouble)),
+        }
+    }
+
     /// Reads on where the wanted offset is near ahead, else jumps.
     fn go_to(&mut self, wanted: At) -> Result<(), Missing> {
-        let near = self.reading.is_some_and(|next| {
+        let near = self.reading.is_some_and(|(next, bytes)| {
+            let gap_max = i64::try_from(limits::REFETCH_GAP_BYTES / bytes.max(1)).unwrap_or(i64::MAX);
             (next.topic, next.partition) == (wanted.topic, wanted.partition)
-                && (next.offset..=next.offset + limits::REFETCH_GAP_MAX).contains(&wanted.offset)
+                && (next.offset..=next.offset + gap_max.min(limits::REFETCH_GAP_MAX)).contains(&wanted.offset)
         });
         if near {
             return Ok(());
@@ -111,7 +123,7 @@ impl Lookup {
         let offset = Offset::Offset(wanted.offset);
         let jumped =
             list.add_partition_offset(topic, wanted.partition, offset).and_then(|()| self.consumer.assign(&list));
-        self.reading = Some(wanted);
+        self.reading = Some((wanted, 0));
         jumped.map_err(|error| Missing::For(Trouble::of("read again what lies in a topic", &error).given_up()))
     }
 }
@@ -129,6 +141,10 @@ impl Lookup {
         let deadline = Instant::now() + limits::REFETCH_MAX;
         if let Some(trouble) = &self.trouble {
             return Err(trouble.why.clone());
+        }
+        if self.stop.expired() {
+            let why = "stopped while it was read back";
+            return Err(self.trouble.insert(Trouble::abort(why)).why.clone());
         }
         self.one(wanted, deadline).map_err(|missing| match missing {
             Missing::Gone(reason) => reason,

@@ -41,10 +41,10 @@ impl Sizes {
     pub const UNKNOWN: Sizes = Sizes { message_max: 1 << 20, batch_max: 1 << 20 };
 }
 
-/// The transactional id of an instance. The group comes first, so that two groups on one cluster do not fence each other
-/// and one prefixed right covers all instances.
+/// The transactional id of an instance. The group comes first, so that one prefixed right covers all instances; no name
+/// has a space, so that no two groups on one cluster share an id and fence each other.
 pub fn transactional_id(group: &str, instance: &str) -> String {
-    format!("{group}-{instance}")
+    format!("{group} {instance}")
 }
 
 /// Whether librdkafka takes the user's properties (which of them are not the user's to set, the settings say).
@@ -170,7 +170,8 @@ fn suits(name: &str, role: Role) -> bool {
     match role {
         Role::Producer => !begins(CONSUMER),
         Role::Member => !begins(PRODUCER),
-        Role::Restorer | Role::Lookup => !begins(PRODUCER) && !name.starts_with("queued."),
+        // What is read back is read from the leader: a follower may not have it yet.
+        Role::Restorer | Role::Lookup => !begins(PRODUCER) && !name.starts_with("queued.") && name != "client.rack",
         Role::Admin => !begins(CONSUMER) && !begins(PRODUCER),
     }
 }

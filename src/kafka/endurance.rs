@@ -17,6 +17,8 @@ const NAME_TAKEN_WITHIN: Duration = Duration::from_secs(60);
 pub struct Endurance {
     /// Recoveries since the last turn, for other reasons than a broker that is away.
     setbacks: u32,
+    /// Clients that hang, since the start.
+    left_behind: u32,
     fenced: u32,
     /// When the instance's name was taken, within the last [`NAME_TAKEN_WITHIN`].
     name_taken: Vec<Instant>,
@@ -68,7 +70,11 @@ impl Endurance {
     /// A recovery is due: how long to wait first, or why not to try any more.
     pub fn setback(&mut self, trouble: &Trouble) -> Result<Duration, Trouble> {
         let turnless = self.turnless_since.get_or_insert_with(Instant::now).elapsed();
-        if trouble.cause == Cause::BrokerAway {
+        self.left_behind += u32::from(trouble.cause == Cause::Hangs);
+        if self.left_behind > limits::CLIENTS_LEFT_BEHIND_MAX {
+            return Err(Trouble { next: NextStep::Stop, ..trouble.clone() });
+        }
+        if matches!(trouble.cause, Cause::BrokerAway | Cause::Hangs) {
             self.waits(trouble.clone(), None)?;
             // Brokers may answer questions and yet take no turn.
             return match turnless > limits::AWAY_MAX {

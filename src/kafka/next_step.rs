@@ -20,6 +20,8 @@ pub enum NextStep {
 pub enum Cause {
     /// No broker answers, or not in time.
     BrokerAway,
+    /// The client does not come back from a call, and is left behind.
+    Hangs,
     /// Another producer has our transactional id.
     Fenced,
     /// Another member of the group has our group instance id. It may be this instance's own: one whose wish to join was

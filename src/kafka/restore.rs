@@ -86,12 +86,13 @@ impl Worker<'_> {
 
     pub(super) fn learn_changelog_stable(&mut self) -> Result<(), Trouble> {
         let stable = self.changelog_offsets(&self.member, Offset::End)?;
-        match self.instance.handle_changelog_stable(&stable) {
-            true => Ok(()),
-            false => {
-                let why = "waiting for a transaction of another instance to end";
-                Err(Trouble::new(NextStep::Retry, Cause::Other, why))
-            }
+        if !self.instance.handle_changelog_stable(&stable) {
+            let why = "waiting for a transaction of another instance to end";
+            return Err(Trouble::new(NextStep::Retry, Cause::Other, why));
+        }
+        match &self.changelog {
+            Some(reader) => self.assign_changelog(reader),
+            None => Ok(()),
         }
     }
 
@@ -117,7 +118,7 @@ impl Worker<'_> {
             self.changelog = Some(self.changelog_reader()?);
         }
         let slice_ends = Instant::now() + READ_SLICE;
-        while !self.instance.changelog_is_read() && Instant::now() < slice_ends {
+        while Instant::now() < slice_ends && self.instance.reads_changelog() {
             let reader = self.changelog.as_ref().expect("made above");
             match reader.poll(READ_SLICE) {
                 Some(Ok(message)) => {
@@ -139,13 +140,19 @@ impl Worker<'_> {
     fn changelog_reader(&self) -> Result<ChangelogReader, Trouble> {
         let config = client::config(&self.settings.kafka, Role::Restorer, self.sizes);
         let reader: ChangelogReader = client::create(&config)?;
+        self.assign_changelog(&reader)?;
+        Ok(reader)
+    }
+
+    /// What the reader has read ahead is dropped, and what it takes for the end.
+    fn assign_changelog(&self, reader: &ChangelogReader) -> Result<(), Trouble> {
         let topic = self.settings.topics.name(Topic::Drafts);
         let mut list = TopicPartitionList::new();
-        for number in self.instance.changelog_unread().into_keys() {
-            list.add_partition_offset(topic, number, Offset::Beginning).map_err(|error| failed(&error))?;
+        for (number, offset) in self.instance.changelog_unread() {
+            let added = list.add_partition_offset(topic, number, Offset::Offset(offset));
+            added.map_err(|error| failed(&error))?;
         }
-        reader.assign(&list).map_err(|error| failed(&error))?;
-        Ok(reader)
+        reader.assign(&list).map_err(|error| failed(&error))
     }
 
     fn changelog_offsets(&self, consumer: &BaseConsumer<Notes>, which: Offset) -> Result<BTreeMap<i32, i64>, Trouble> {

@@ -78,6 +78,8 @@ struct Writing {
     counts: Counts,
     /// Up to when it was handed over.
     building: Duration,
+    /// It used all of its share.
+    full: bool,
 }
 
 enum Polled {
@@ -148,7 +150,7 @@ impl<'a> Worker<'a> {
             self.written(outcome)?;
         }
         let step = self.instance.poll_step();
-        if step != Step::ReadChangelog {
+        if !matches!(step, Step::ReadChangelog | Step::LearnChangelogStable) {
             self.changelog = None;
         }
         match step {
@@ -160,9 +162,9 @@ impl<'a> Worker<'a> {
             Step::EndOrphans => self.end_orphans(),
             Step::LearnCommitted => self.learn_committed()?,
             Step::LearnChangelogBounds => self.learn_changelog_bounds()?,
-            Step::LearnChangelogStable => self.learn_changelog_stable()?,
             Step::LearnInputBounds => self.learn_input_bounds()?,
             Step::ReadChangelog => self.read_changelog()?,
+            Step::LearnChangelogStable => self.learn_changelog_stable()?,
             Step::Claim => self.claim()?,
             // From here on what is polled is part of a turn.
             Step::Consume => return self.consume(),
@@ -237,9 +239,10 @@ impl<'a> Worker<'a> {
             if self.take_rebalances()? {
                 return Ok(None);
             }
-            let full =
-                gathered.bytes >= self.settings.turn.bytes_max || gathered.arrivals.len() >= self.pace.arrivals_max();
-            if full || left.is_zero() || self.stop.requested() {
+            let share = self.pace.share();
+            gathered.full = gathered.bytes >= share.of(self.settings.turn.bytes_max)
+                || gathered.arrivals.len() >= share.of(limits::TURN_ARRIVALS_MAX);
+            if gathered.full || left.is_zero() || self.stop.requested() {
                 telemetry::read(gathered.bytes);
                 return Ok(Some(gathered));
             }
@@ -326,9 +329,10 @@ impl<'a> Worker<'a> {
         self.turned_at = began;
         self.faults.pass_if(!gathered.arrivals.is_empty(), Phase::Gathered)?;
         let lags = self.lags()?;
-        let arrivals = gathered.arrivals.len();
+        let full = gathered.full;
+        self.instance.set_share(self.pace.share());
         let parcel = self.instance.turn(gathered, &lags, wall(), &mut self.lookup);
-        self.pace.built(arrivals, began.elapsed());
+        self.pace.built(began.elapsed());
         if let Some(trouble) = self.lookup.take_trouble() {
             return Err(Trouble { next: NextStep::Abort, ..trouble });
         }
@@ -336,17 +340,17 @@ impl<'a> Worker<'a> {
         telemetry::drafts(self.instance.drafts());
         let Some(parcel) = parcel else { return Ok(()) };
         self.faults.pass(Phase::Built)?;
-        self.hand_over(parcel, began)
+        self.hand_over(parcel, began, full || self.instance.more_due())
     }
 
     /// Hands a turn over to be written, once the last one is.
-    fn hand_over(&mut self, parcel: Parcel, began: Instant) -> Result<(), Trouble> {
+    fn hand_over(&mut self, parcel: Parcel, began: Instant, full: bool) -> Result<(), Trouble> {
         let built = began.elapsed();
         self.finish_writing()?;
         tracing::debug!(?built, waited = ?(began.elapsed() - built), "built");
         let (begun, counts) = (parcel.begun(), parcel.counts);
         self.writer.begin(self.parcel(parcel.outgoing, &parcel.positions, self.faults.clone())?);
-        self.writing = Some(Writing { counts, building: began.elapsed() });
+        self.writing = Some(Writing { counts, building: began.elapsed(), full });
         self.instance.handle_begun(begun);
         Ok(())
     }
@@ -362,6 +366,7 @@ impl<'a> Worker<'a> {
     fn written(&mut self, outcome: Outcome) -> Result<(), Trouble> {
         let turn = self.writing.take().expect("an outcome is of a turn that was handed over");
         let writing = outcome.took;
+        self.pace.written(writing, turn.full);
         self.instance.handle_written(&outcome.result?);
         self.endurance.turned();
         let whole = turn.building + writing;
@@ -446,6 +451,8 @@ fn poll_failed(error: &KafkaError) -> Result<(), Trouble> {
 }
 
 fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
+    // An instance may have to work on every partition.
+    let partitions = usize::try_from(layout.partitions).unwrap_or(1).max(1);
     TurnRules {
         rules: Rules {
             timing: settings.timing,
@@ -453,9 +460,8 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
             value_bytes_max: layout.value_bytes_max,
             archive_format: settings.archive_format,
             awake_max: AwakeMax {
-                // An instance may have to work on every partition.
-                open: limits::AWAKE_OPEN_MAX / usize::try_from(layout.partitions).unwrap_or(1).max(1),
-                closed: limits::AWAKE_CLOSED_MAX,
+                open: limits::AWAKE_OPEN_MAX / partitions,
+                closed: limits::AWAKE_CLOSED_MAX / partitions,
             },
         },
         partitions: layout.partitions,

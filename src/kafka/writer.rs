@@ -100,7 +100,7 @@ impl Writer {
             Err(RecvTimeoutError::Timeout) => {
                 self.hangs.set(true);
                 let why = "the Kafka client does not come back from writing a turn";
-                let trouble = Trouble::new(NextStep::StartAnew, Cause::BrokerAway, why);
+                let trouble = Trouble::new(NextStep::StartAnew, Cause::Hangs, why);
                 Some(Outcome { result: Err(trouble), took: limits::CALL_HANGS })
             }
         }

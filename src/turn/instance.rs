@@ -8,14 +8,18 @@
 //! There is one way to begin. Start-up, an assignment, an abort and a lost broker all run the same steps, in an order
 //! that is what makes them right: the committed positions are those of finished transactions; the drafts of those
 //! transactions lie below the changelog's end as it is learned afterwards; a restore that has read up to that end, once
-//! no transaction is open below it, has seen them all.
+//! no transaction is open below it, has seen them all. Where the end is, only its leader's own answer tells: a leader
+//! that has just taken over gives readers less, for a moment, than its predecessor had promised. So what a reader takes
+//! for the end counts once the leader has told that the end lies there, and is looked for again from where it was met.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     arrival::{Arrival, Input, Timestamp},
     correlate::Unreadable,
-    turn::{AtHand, Bodies, Counts, Outgoing, Output, Progress, RestoreError, Tasks, TurnRules, Written},
+    turn::{
+        AtHand, Bodies, Counts, Outgoing, Output, Progress, RestoreError, Tasks, TurnRules, Written, pace::Share, stray,
+    },
 };
 
 /// Offsets by input and partition.
@@ -55,14 +59,15 @@ pub enum Step {
     /// Ask where the changelog begins and ends, open transactions counted in:
     /// [`Instance::handle_changelog_bounds`].
     LearnChangelogBounds,
-    /// Ask up to where the changelog is free of open transactions: [`Instance::handle_changelog_stable`].
-    LearnChangelogStable,
     /// Ask where the inputs begin and end, open transactions counted in: [`Instance::handle_input_bounds`].
     LearnInputBounds,
-    /// Read the changelog's committed entries, partition by partition up to [`Instance::changelog_unread`]:
+    /// Read the changelog's committed entries, of each partition from [`Instance::changelog_unread`] on:
     /// [`Instance::handle_entry`] for each, [`Instance::handle_changelog_end`] where a partition has no more,
     /// and [`Instance::handle_changelog_read`] after a while or at the end.
     ReadChangelog,
+    /// Ask the leaders up to where the changelog is free of open transactions: [`Instance::handle_changelog_stable`]. The
+    /// reading begins anew after it.
+    LearnChangelogStable,
     /// Commit [`Instance::positions`] and nothing else: [`Instance::handle_claimed`].
     Claim,
     /// Begin to read the inputs at [`Instance::positions`]: [`Instance::handle_consuming`].
@@ -95,6 +100,8 @@ pub struct Expired {
 pub struct Gathered {
     pub arrivals: Vec<Arrival>,
     pub bytes: usize,
+    /// There may be more, which the turn has no room for.
+    pub full: bool,
     /// Where to resume, of each partition that something came from.
     pub next: Positions,
 }
@@ -103,7 +110,7 @@ impl Gathered {
     pub fn take(&mut self, arrival: Arrival) {
         let position = arrival.position;
         self.next.insert((position.input, position.partition), position.offset + 1);
-        self.bytes += arrival.bytes.len();
+        self.bytes = self.bytes.saturating_add(stray::bytes(&arrival));
         self.arrivals.push(arrival);
     }
 }
@@ -156,12 +163,29 @@ enum Stage {
     EndOrphans,
     LearnCommitted,
     LearnChangelogBounds { committed: Positions },
-    LearnChangelogStable { committed: Positions, changelog: BTreeMap<i32, Bounds> },
     LearnInputBounds { committed: Positions, changelog: BTreeMap<i32, Bounds> },
-    ReadChangelog { unread: BTreeMap<i32, i64> },
+    ReadChangelog(Unread),
     Claim,
     Consume,
     Turns,
+}
+
+/// What of the changelog is left to read.
+#[derive(Debug)]
+struct Unread {
+    /// By partition: what comes next, and the end that it was promised to have.
+    left: BTreeMap<i32, Bounds>,
+    /// Where a reader has met an end.
+    met: BTreeSet<i32>,
+    /// The leaders have told that everything is to be had: an end that is met counts.
+    sure: bool,
+}
+
+impl Unread {
+    /// Every end was met that there is to meet, and whether these are the ends is not known.
+    fn is_to_be_confirmed(&self) -> bool {
+        !self.sure && !self.left.is_empty() && self.left.keys().all(|number| self.met.contains(number))
+    }
 }
 
 impl Instance {
@@ -186,19 +210,24 @@ impl Instance {
             self.numbers = self.pending.take().unwrap_or_default();
             self.stage = if self.numbers.is_empty() { Stage::Idle } else { Stage::EndOrphans };
         }
-        match self.stage {
+        match &self.stage {
             Stage::Idle => Step::StandBy,
             Stage::Abort => Step::Abort,
             Stage::EndOrphans => Step::EndOrphans,
             Stage::LearnCommitted => Step::LearnCommitted,
             Stage::LearnChangelogBounds { .. } => Step::LearnChangelogBounds,
-            Stage::LearnChangelogStable { .. } => Step::LearnChangelogStable,
             Stage::LearnInputBounds { .. } => Step::LearnInputBounds,
-            Stage::ReadChangelog { .. } => Step::ReadChangelog,
+            Stage::ReadChangelog(unread) if unread.is_to_be_confirmed() => Step::LearnChangelogStable,
+            Stage::ReadChangelog(_) => Step::ReadChangelog,
             Stage::Claim => Step::Claim,
             Stage::Consume => Step::Consume,
             Stage::Turns => Step::Turn,
         }
+    }
+
+    /// How much of its bounds a turn may use.
+    pub fn set_share(&mut self, share: Share) {
+        self.tasks.set_share(share);
     }
 
     /// The partition numbers that are being worked on or restored.
@@ -276,20 +305,8 @@ impl Instance {
     pub fn handle_changelog_bounds(&mut self, changelog: BTreeMap<i32, Bounds>) {
         if let Stage::LearnChangelogBounds { committed } = &mut self.stage {
             let committed = std::mem::take(committed);
-            self.stage = Stage::LearnChangelogStable { committed, changelog };
+            self.stage = Stage::LearnInputBounds { committed, changelog };
         }
-    }
-
-    /// Of each of those partitions, the first offset of an open transaction, or the end. Says whether the restore may go
-    /// on; if not, the step stays.
-    pub fn handle_changelog_stable(&mut self, stable: &BTreeMap<i32, i64>) -> bool {
-        let Stage::LearnChangelogStable { committed, changelog } = &mut self.stage else { return false };
-        if changelog.iter().any(|(number, bounds)| stable[number] < bounds.end) {
-            return false;
-        }
-        let (committed, changelog) = (std::mem::take(committed), std::mem::take(changelog));
-        self.stage = Stage::LearnInputBounds { committed, changelog };
-        true
     }
 
     /// Of each partition of the inputs that is worked on. Tells what was deleted unread.
@@ -319,48 +336,59 @@ impl Instance {
             self.tasks.assign(*number);
         }
         self.entries_restored = 0;
-        self.stage = Stage::ReadChangelog {
-            unread: changelog.into_iter().map(|(number, bounds)| (number, bounds.end)).collect(),
-        };
+        self.stage = Stage::ReadChangelog(Unread { left: changelog, met: BTreeSet::new(), sure: false });
         Ok(expired)
     }
 
-    /// The changelog's partitions that are still to be read, with the offset behind the last entry of interest.
+    /// The changelog's partitions that are still to be read, each from an offset on.
     pub fn changelog_unread(&self) -> BTreeMap<i32, i64> {
         match &self.stage {
-            Stage::ReadChangelog { unread } => unread.clone(),
+            Stage::ReadChangelog(unread) => unread.left.iter().map(|(number, left)| (*number, left.first)).collect(),
             _ => BTreeMap::new(),
         }
     }
 
-    /// Whether nothing of the changelog is left to read.
-    pub fn changelog_is_read(&self) -> bool {
-        matches!(&self.stage, Stage::ReadChangelog { unread } if unread.is_empty())
+    /// Whether a reader may still meet something of the changelog.
+    pub fn reads_changelog(&self) -> bool {
+        matches!(&self.stage, Stage::ReadChangelog(unread) if !unread.left.is_empty() && !unread.is_to_be_confirmed())
     }
 
     /// One entry of the changelog, in the order of its partition; `value` none is a tombstone.
     pub fn handle_entry(&mut self, number: i32, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
-        let Stage::ReadChangelog { unread } = &mut self.stage else { return };
+        let Stage::ReadChangelog(unread) = &mut self.stage else { return };
         self.entries_restored += 1;
-        if unread.get(&number).is_some_and(|end| offset + 1 >= *end) {
-            unread.remove(&number);
+        if let Some(left) = unread.left.get_mut(&number) {
+            left.first = offset + 1;
+            if left.first >= left.end {
+                unread.left.remove(&number);
+            }
         }
         if let Some(key) = key {
             self.tasks.restore(number, offset, key, value);
         }
     }
 
-    /// The partition has no entry any more. The last ones may lie below its end: transactions' marks and compaction
-    /// leave offsets without entries.
+    /// A reader of the partition was told that there is no entry any more. The last ones may lie below its end:
+    /// transactions' marks and compaction leave offsets without entries.
     pub fn handle_changelog_end(&mut self, number: i32) {
-        if let Stage::ReadChangelog { unread } = &mut self.stage {
-            unread.remove(&number);
+        match &mut self.stage {
+            Stage::ReadChangelog(unread) if unread.sure => drop(unread.left.remove(&number)),
+            Stage::ReadChangelog(unread) => drop(unread.met.insert(number)),
+            _ => {}
         }
+    }
+
+    /// Of each partition that is worked on, the first offset of an open transaction, or the end. Says whether the restore
+    /// may go on; if not, the step stays.
+    pub fn handle_changelog_stable(&mut self, stable: &BTreeMap<i32, i64>) -> bool {
+        let Stage::ReadChangelog(unread) = &mut self.stage else { return false };
+        unread.sure = unread.left.iter().all(|(number, left)| stable[number] >= left.end);
+        unread.sure
     }
 
     /// Goes on where every partition has been read; says whether it does.
     pub fn handle_changelog_read(&mut self) -> Result<bool, Impossible> {
-        if !self.changelog_is_read() {
+        if !matches!(&self.stage, Stage::ReadChangelog(unread) if unread.left.is_empty()) {
             return Ok(false);
         }
         for &partition in &self.numbers {
@@ -469,7 +497,6 @@ mod tests {
         instance.handle_orphans_ended();
         instance.handle_committed(Positions::new());
         instance.handle_changelog_bounds([(0, empty), (1, empty)].into());
-        assert!(instance.handle_changelog_stable(&[(0, 0), (1, 0)].into()));
         instance.handle_input_bounds(&input_partitions(&[0, 1]).map(|at| (at, empty)).collect()).unwrap();
         assert!(instance.handle_changelog_read().unwrap());
         instance.handle_claimed();
@@ -482,6 +509,32 @@ mod tests {
         let mut ids = (0..).map(|id| format!("<{id}@contoso.example>"));
         let id = ids.by_ref().filter(|id| home_partition(id.as_bytes(), 2) == home).nth(number).unwrap();
         format!("From: a@contoso.example\r\nTo: b@contoso.example\r\nMessage-ID: {id}\r\n\r\n").into()
+    }
+
+    /// A leader that has just taken over gives readers less, for a moment, than its predecessor had promised.
+    #[test]
+    fn a_restore_does_not_end_where_a_reader_was_told_so_first() {
+        let mut instance = Instance::new(rules(1));
+        instance.handle_assigned(vec![0]);
+        assert_eq!(instance.poll_step(), Step::EndOrphans);
+        instance.handle_orphans_ended();
+        instance.handle_committed(input_partitions(&[0]).map(|at| (at, 0)).collect());
+        instance.handle_changelog_bounds([(0, Bounds { first: 2, end: 9 })].into());
+        let empty = Bounds { first: 0, end: 0 };
+        instance.handle_input_bounds(&input_partitions(&[0]).map(|at| (at, empty)).collect()).unwrap();
+        assert_eq!(instance.changelog_unread(), [(0, 2)].into());
+        instance.handle_entry(0, 4, None, None);
+        instance.handle_changelog_end(0);
+        assert!(!instance.reads_changelog());
+        assert_eq!(instance.poll_step(), Step::LearnChangelogStable);
+        assert!(!instance.handle_changelog_stable(&[(0, 5)].into()), "a transaction is open below its end");
+        assert!(instance.handle_changelog_stable(&[(0, 9)].into()));
+        assert_eq!((instance.poll_step(), instance.changelog_unread()), (Step::ReadChangelog, [(0, 5)].into()));
+        instance.handle_entry(0, 7, None, None);
+        assert!(!instance.handle_changelog_read().unwrap());
+        instance.handle_changelog_end(0);
+        assert!(instance.handle_changelog_read().unwrap());
+        assert_eq!((instance.poll_step(), instance.entries_restored()), (Step::Claim, 2));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use rayon::prelude::*;
 
 pub use crate::record::ArchiveFormat;
+use pace::Share;
 use publish::{Lost, Publisher};
 use recent::Recent;
 pub use task::RestoreError;
@@ -185,17 +186,23 @@ pub struct Tasks {
     tasks: BTreeMap<i32, Task>,
     recent: Recent,
     turns: u64,
+    share: Share,
 }
 
 impl Tasks {
     pub fn new(rules: TurnRules) -> Tasks {
         let recent = Recent::new(rules.recent_bytes_max);
-        Tasks { rules, tasks: BTreeMap::new(), recent, turns: 0 }
+        Tasks { rules, tasks: BTreeMap::new(), recent, turns: 0, share: Share::WHOLE }
+    }
+
+    /// How much of what a turn may publish at most the next ones may.
+    pub fn set_share(&mut self, share: Share) {
+        self.share = share;
     }
 
     /// Begins an empty task; restore it before its first turn.
     pub fn assign(&mut self, partition: i32) {
-        self.tasks.insert(partition, Task::new(&self.rules));
+        self.tasks.insert(partition, Task::new(partition, &self.rules));
     }
 
     /// Takes one `journal.drafts` entry of the task's partition; `value` none is a tombstone.
@@ -245,9 +252,9 @@ impl Tasks {
         let mut turn = Turn {
             wall,
             budget: Budget {
-                records: limits::TURN_RECORDS_MAX,
-                bytes: limits::TURN_ORIGINAL_BYTES_MAX,
-                forgotten: limits::TURN_FORGOTTEN_MAX,
+                records: self.share.of(limits::TURN_RECORDS_MAX),
+                bytes: i64::try_from(self.share.of(limits::TURN_ORIGINAL_BYTES_MAX)).unwrap_or(i64::MAX),
+                forgotten: self.share.of(limits::TURN_FORGOTTEN_MAX),
             },
             output: TurnOutput { number: self.turns, ..TurnOutput::default() },
             ledger: Vec::with_capacity(arrivals.len()),
@@ -347,7 +354,7 @@ impl Tasks {
         };
         let partition = arrival.position.partition;
         let home = home::home_partition(evidence.key.as_str().as_bytes(), self.rules.partitions);
-        if arrival.position.input != Input::Strays && partition != home {
+        if partition != home {
             turn.output.counts.moved += 1;
             let stray = stray::send_home(&arrival, &evidence.key, home, self.rules.passed_on_bytes_max);
             turn.output.outgoing.push(stray);

@@ -1,34 +1,55 @@
-//! How many arrivals a turn may gather: fewer where the last ones took long, so that the group, its rebalances and a stop do
-//! not wait minutes for a turn. What takes long is reading back from all over the changelog what late evidence belongs to.
+//! How much a turn may take: less where turns take long, so that the group, its rebalances and a stop do not wait minutes
+//! for one, and a broker that is slow still takes it in time. What takes long to build is what has to be read back from all
+//! over the changelog for late evidence.
 
 use std::time::Duration;
 
 use crate::limits;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    arrivals_max: usize,
+/// The part of its bounds that a turn may use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(f64);
+
+impl Share {
+    pub const WHOLE: Share = Share(1.0);
+
+    /// At least one of whatever is bounded.
+    pub fn of(self, bound: usize) -> usize {
+        ((bound as f64 * self.0) as usize).max(1)
+    }
 }
+
+/// Begins low, for nothing is known yet of how fast the brokers are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace(Share);
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { arrivals_max: limits::TURN_ARRIVALS_MAX }
+        Pace(Share(1.0 / 64.0))
     }
 }
 
 impl Pace {
-    pub fn arrivals_max(self) -> usize {
-        self.arrivals_max
+    pub fn share(self) -> Share {
+        self.0
     }
 
-    /// A turn of so many arrivals took so long to build. The bound falls to what would not have taken too long, and is
-    /// doubled by each turn that did not.
-    pub fn built(&mut self, arrivals: usize, took: Duration) {
-        if took <= limits::TURN_BUILD_MAX {
-            self.arrivals_max = (2 * self.arrivals_max).min(limits::TURN_ARRIVALS_MAX);
-        } else if arrivals > 0 {
-            let share = limits::TURN_BUILD_MAX.as_secs_f64() / took.as_secs_f64();
-            self.arrivals_max = ((arrivals as f64 * share) as usize).max(1);
+    /// A turn took so long to build: if too long, the share falls to what would not have.
+    pub fn built(&mut self, took: Duration) {
+        self.took(took, limits::TURN_BUILD_MAX);
+    }
+
+    /// A turn took so long to write; the share is doubled by each that did not take too long though it was full.
+    pub fn written(&mut self, took: Duration, full: bool) {
+        self.took(took, limits::TURN_WRITE_WANTED);
+        if full && took <= limits::TURN_WRITE_WANTED {
+            self.0 = Share((2.0 * self.0.0).min(1.0));
+        }
+    }
+
+    fn took(&mut self, took: Duration, wanted: Duration) {
+        if took > wanted {
+            self.0.0 *= wanted.as_secs_f64() / took.as_secs_f64();
         }
     }
 }
@@ -37,18 +58,33 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn arrivals(pace: Pace) -> usize {
+        pace.share().of(20_000)
+    }
+
+    #[test]
+    fn turns_grow_while_they_are_full_and_quick() {
+        let mut pace = Pace::default();
+        pace.written(SECOND, false);
+        assert_eq!(arrivals(pace), 312);
+        pace.written(SECOND, true);
+        assert_eq!(arrivals(pace), 625);
+        (0..20).for_each(|_| pace.written(SECOND, true));
+        assert_eq!(arrivals(pace), 20_000);
+    }
+
     #[test]
     fn a_turn_that_took_long_is_followed_by_smaller_ones() {
-        let mut pace = Pace::default();
-        let mut built = |arrivals, seconds| {
-            pace.built(arrivals, Duration::from_secs(seconds));
-            pace.arrivals_max()
-        };
-        assert_eq!(built(20_000, 1), 20_000);
-        assert_eq!(built(20_000, 100), 400);
-        assert_eq!(built(400, 4), 200);
-        assert_eq!(built(200, 2), 400);
-        assert_eq!((built(1, 60), built(0, 60)), (1, 1), "one arrival is the least");
-        assert_eq!((0..20).map(|_| built(1, 0)).last(), Some(20_000));
+        let mut pace = Pace(Share::WHOLE);
+        pace.built(100 * SECOND);
+        assert_eq!(arrivals(pace), 400);
+        pace.written(20 * SECOND, true);
+        assert_eq!(arrivals(pace), 100);
+        pace.built(2 * SECOND);
+        assert_eq!(arrivals(pace), 100);
+        (0..9).for_each(|_| pace.built(60 * SECOND));
+        assert_eq!(arrivals(pace), 1, "one arrival is the least");
     }
 }

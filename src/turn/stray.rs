@@ -11,7 +11,7 @@ use crate::{
 const ORIGIN_TOPIC: &str = "origin-topic";
 const ORIGIN_PARTITION: &str = "origin-partition";
 const ORIGIN_OFFSET: &str = "origin-offset";
-/// The value is left where the arrival lies, because it does not fit.
+/// The value is left where the arrival lies, because it does not fit: its bytes.
 const BY_REFERENCE: &str = "by-reference";
 /// Milliseconds since the epoch, as producers may give it on the input topics.
 pub const RECEIVED_AT: &str = "received-at";
@@ -43,7 +43,7 @@ pub fn send_home(arrival: &Arrival, key: &Key, home: i32, bytes_max: Option<usiz
     };
     if bytes_max.is_some_and(|max| stray.bytes() > max) {
         stray.value = Some(Bytes::new());
-        stray.headers.push((BY_REFERENCE.to_owned(), Bytes::from_static(b"1")));
+        stray.headers.push((BY_REFERENCE.to_owned(), arrival.bytes.len().to_string().into()));
     }
     stray
 }
@@ -51,6 +51,12 @@ pub fn send_home(arrival: &Arrival, key: &Key, home: i32, bytes_max: Option<usiz
 /// Whether the arrival is a stray whose bytes lie at its origin.
 pub fn is_absent(arrival: &Arrival) -> bool {
     arrival.position.input == Input::Strays && text(&arrival.headers, BY_REFERENCE).is_some()
+}
+
+/// How many bytes the arrival takes once they are here.
+pub fn bytes(arrival: &Arrival) -> usize {
+    let absent = text(&arrival.headers, BY_REFERENCE).filter(|_| is_absent(arrival));
+    arrival.bytes.len() + absent.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
 }
 
 /// The arrival that a stray is. Whoever else writes to the strays topic gets a sentence.

@@ -8,10 +8,12 @@ use crate::{
     avro::{self, Schema},
     correlate::{Correlator, Entry, Place, StoredDraft, Timing},
     limits,
-    turn::{TurnRules, clock::TaskClock},
+    turn::{TurnRules, clock::TaskClock, home::home_partition},
 };
 
 pub struct Task {
+    partition: i32,
+    partitions: i32,
     pub correlator: Correlator,
     pub clock: TaskClock,
     timing: Timing,
@@ -58,13 +60,10 @@ impl Batch {
     }
 
     /// Reads all entries, on every core.
-    fn read(&self, timing: &Timing) -> Read {
+    fn read(&self, read_entry: impl Fn(&[u8], &[u8], Place) -> Result<Entry, String> + Sync) -> Read {
         let read = |raw: &Raw| {
             let key = &self.bytes[raw.key.clone()];
-            let entry = raw.value.clone().map(|value| {
-                let stored = read_entry(key, &self.bytes[value])?;
-                Entry::of(&stored, raw.place, timing)
-            });
+            let entry = raw.value.clone().map(|value| read_entry(key, &self.bytes[value], raw.place));
             (key.to_vec(), entry)
         };
         self.entries.par_iter().map(read).collect()
@@ -74,13 +73,16 @@ impl Batch {
 /// A changelog entry that cannot be read: the task must not start, or evidence would be lost.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the drafts topic holds an entry that this version cannot read ({0}): run the version that wrote it, or a later one"
+    "the drafts topic holds an entry that cannot be worked on ({0}): run the version that wrote it, or a later one, with as \
+     many partitions as then"
 )]
 pub struct RestoreError(String);
 
 impl Task {
-    pub fn new(rules: &TurnRules) -> Task {
+    pub fn new(partition: i32, rules: &TurnRules) -> Task {
         Task {
+            partition,
+            partitions: rules.partitions,
             correlator: Correlator::new(rules.rules.clone()),
             clock: TaskClock::default(),
             timing: rules.rules.timing,
@@ -101,8 +103,18 @@ impl Task {
     fn take_batch(&mut self) {
         let Restoring { batch, read, unreadable } = &mut self.restoring;
         let before = std::mem::take(read);
-        let timing = self.timing;
-        (*read, ()) = rayon::join(|| batch.read(&timing), || take(before, &mut self.correlator, unreadable));
+        let read_entry = |key: &[u8], value: &[u8], place| {
+            let stored = read_entry(key, value)?;
+            let home = home_partition(stored.key.as_str().as_bytes(), self.partitions);
+            if home != self.partition {
+                return Err(format!(
+                    "its home is partition {home} of {}: the topics had another number of partitions when it was written",
+                    self.partitions
+                ));
+            }
+            Entry::of(&stored, place, &self.timing)
+        };
+        (*read, ()) = rayon::join(|| batch.read(read_entry), || take(before, &mut self.correlator, unreadable));
         batch.bytes.clear();
         batch.entries.clear();
     }

@@ -19,6 +19,8 @@ pub enum Mutation {
     RestoreFirstWins,
     /// A restore does not wait for open transactions in the changelog.
     RestoreDoesNotWait,
+    /// A restore ends where a leader that has just taken over says so.
+    RestoreTrustsAnyEnd,
     /// The committed positions are read though a transaction holds newer ones.
     PositionsNotStable,
     /// After an abort the tasks go on as they are.
@@ -46,7 +48,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 20] = [
+    pub const ALL: [Mutation; 21] = [
         Mutation::PositionsOutsideTheTurn,
         Mutation::PositionsAfterTheTurn,
         Mutation::StrayDropped,
@@ -55,6 +57,7 @@ impl Mutation {
         Mutation::RestoreSkipsTheFirst,
         Mutation::RestoreFirstWins,
         Mutation::RestoreDoesNotWait,
+        Mutation::RestoreTrustsAnyEnd,
         Mutation::PositionsNotStable,
         Mutation::NotRewoundOnAbort,
         Mutation::FailureTakenForSuccess,

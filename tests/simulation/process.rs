@@ -33,8 +33,8 @@ pub struct Process {
     generation: u32,
     /// Where each input partition is read next, while they are read.
     pub reading: Option<Positions>,
-    /// Where the changelog is read next.
-    pub cursors: BTreeMap<i32, i64>,
+    /// The leaders of the changelog have told where it ends, so that they give all of it.
+    leaders_told: bool,
     pub held: Held,
     writer: Option<Writer>,
     /// The highest arrival time of each input partition since it was taken up.
@@ -144,7 +144,7 @@ impl Process {
             instance: Instance::new(rules(script)),
             generation: 0,
             reading: None,
-            cursors: BTreeMap::new(),
+            leaders_told: false,
             held: Held::Nothing,
             writer: None,
             highest: BTreeMap::new(),
@@ -212,7 +212,7 @@ impl Process {
         let numbers = self.instance.numbers().to_vec();
         let step = self.instance.poll_step();
         if step != Step::ReadChangelog {
-            self.cursors.clear();
+            self.leaders_told = false;
         }
         match step {
             Step::StandBy => {}
@@ -252,13 +252,6 @@ impl Process {
                 });
                 self.instance.handle_changelog_bounds(bounds.collect());
             }
-            Step::LearnChangelogStable => {
-                let stable = |number: &i32| {
-                    let log = kafka.log((DRAFTS, *number));
-                    (*number, if wrong(Mutation::RestoreDoesNotWait) { log.high() } else { log.stable() })
-                };
-                self.instance.handle_changelog_stable(&numbers.iter().map(stable).collect());
-            }
             Step::LearnInputBounds => {
                 let bounds = input_partitions(&numbers).map(|at| {
                     let log = kafka.log((Topic::Input(at.0), at.1));
@@ -268,6 +261,13 @@ impl Process {
                 expired.map_err(|impossible| impossible.to_string())?;
             }
             Step::ReadChangelog => self.read_changelog(kafka, choice, mutation)?,
+            Step::LearnChangelogStable => {
+                let stable = |number: &i32| {
+                    let log = kafka.log((DRAFTS, *number));
+                    (*number, if wrong(Mutation::RestoreDoesNotWait) { log.high() } else { log.stable() })
+                };
+                self.leaders_told = self.instance.handle_changelog_stable(&numbers.iter().map(stable).collect());
+            }
             Step::Claim => {
                 self.begin(Vec::new(), self.instance.positions().clone(), true);
                 return Ok(Ok(()));
@@ -382,26 +382,27 @@ impl Process {
 
     fn read_changelog(&mut self, kafka: &mut Kafka, choice: usize, mutation: Option<Mutation>) -> Result<(), Broken> {
         let wrong = |this| mutation == Some(this);
-        for (number, end) in self.instance.changelog_unread() {
+        for (index, (number, mut from)) in self.instance.changelog_unread().into_iter().enumerate() {
+            // A leader that has just taken over does not give all yet.
+            if (choice + index).is_multiple_of(7) && (!self.leaders_told || wrong(Mutation::RestoreTrustsAnyEnd)) {
+                self.instance.handle_changelog_end(number);
+                continue;
+            }
             let log = kafka.log((DRAFTS, number));
-            let first = if wrong(Mutation::RestoreSkipsTheFirst) { log.first + 1 } else { log.first };
-            let cursor = self.cursors.entry(number).or_insert(first);
+            if from <= log.first && wrong(Mutation::RestoreSkipsTheFirst) {
+                from = log.first + 1;
+            }
             for _ in 0..1 + choice % 5 {
                 let next = match wrong(Mutation::RestoreReadsUncommitted) {
-                    true => log.next_of_any(*cursor),
-                    false => log.next(*cursor),
+                    true => log.next_of_any(from),
+                    false => log.next(from),
                 };
-                let Some((offset, entry)) = next else {
-                    // An open transaction hides what may come.
-                    if log.stable() >= end || wrong(Mutation::RestoreDoesNotWait) {
-                        self.instance.handle_changelog_end(number);
-                    }
+                let last = |offset| wrong(Mutation::RestoreOneShort) && log.next(offset + 1).is_none();
+                let Some((offset, entry)) = next.filter(|(offset, _)| !last(*offset)) else {
+                    self.instance.handle_changelog_end(number);
                     break;
                 };
-                *cursor = offset + 1;
-                if wrong(Mutation::RestoreOneShort) && log.next(offset + 1).is_none() {
-                    continue;
-                }
+                from = offset + 1;
                 if wrong(Mutation::RestoreFirstWins)
                     && let Some((earlier, _)) = log.next(0)
                     && earlier < offset

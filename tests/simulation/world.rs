@@ -155,7 +155,8 @@ impl<'s> World<'s> {
 
     /// Tombstones stay as long as somebody may still be reading what they end (delete.retention.ms).
     fn compact(&mut self, partition: i32, keys: u64, tombstones: bool) {
-        let reading = self.seats.iter().flat_map(|seat| &seat.process).any(|process| !process.cursors.is_empty());
+        let mut processes = self.seats.iter().flat_map(|seat| &seat.process);
+        let reading = processes.any(|process| !process.instance.changelog_unread().is_empty());
         let chosen = |key: &Bytes| keys >> (key.iter().fold(0_u64, |sum, byte| sum + u64::from(*byte)) % 64) & 1 == 1;
         self.kafka.log((DRAFTS, partition)).compact(chosen, tombstones && !reading);
     }
@@ -193,7 +194,6 @@ impl<'s> World<'s> {
                 let process = self.seats[who].process.as_mut().expect("it stepped");
                 process.held = Held::Nothing;
                 process.reading = None;
-                process.cursors.clear();
                 process.instance.handle_setback();
             }
             Err(Failure::StartAnew) => self.start_anew(who),
