@@ -241,7 +241,9 @@ impl Inspection<'_> {
         for (topic, found) in alike.filter(|(_, found)| found.partitions != reports.partitions) {
             findings.push(Finding::Wrong(format!(
                 "{} has {} partitions and {} has {}: they must be equal, because a message's home is one number in all \
-                 of them. With nothing running, add partitions to the smaller one",
+                 of them. Before anything has run, add partitions to the smaller one; later, stop all, and begin with new \
+                 topics (another topics.prefix and kafka.group): more partitions would give messages other homes than \
+                 their drafts have",
                 self.name(*topic),
                 found.partitions,
                 self.name(Topic::Reports),

@@ -8,12 +8,13 @@ use mailjournal::{
     avro::{self, Schema},
     correlate::{Published, StoredDraft},
     mail::{Digest, Guard},
+    turn::{Tasks, TurnRules, home::home_partition},
 };
 
 use crate::support::{
     laws::{
         lying::NONE_AWAKE,
-        stage::{MORNING, Stage},
+        stage::{self, MORNING, Stage},
     },
     pieces::{self, KEY, seen},
 };
@@ -57,6 +58,22 @@ fn published(revision: i32) -> Option<Published> {
 fn a_draft_that_a_task_wrote_is_restored() {
     let entries = [keyed(draft(KEY, 0)), keyed(draft(KEY, 2))];
     assert_eq!(restored(&entries).expect("ours").tasks.drafts(), (1, 1));
+}
+
+/// With more partitions a message's home is another one than its draft's: its evidence would begin a second record.
+#[test]
+fn a_draft_of_another_number_of_partitions_is_refused() {
+    let mut tasks = Tasks::new(TurnRules { partitions: 6, ..stage::rules(NONE_AWAKE) });
+    let (key, draft) = keyed(draft(KEY, 0));
+    let home = home_partition(KEY.as_bytes(), 6);
+    let mut restored = |partition| {
+        tasks.assign(partition);
+        tasks.restore(partition, 0, key.as_bytes(), Some(&avro::encode(Schema::Draft, &draft)));
+        tasks.restored(partition).map_err(|error| error.to_string())
+    };
+    assert_eq!(restored(home), Ok(()));
+    let error = restored((home + 1) % 6).expect_err("it is refused");
+    assert!(error.contains(&format!("its home is partition {home} of 6")), "{error}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn worked_on(
     let mut stage = match Stage::restored(changelog, awake_max) {
         Ok(stage) => stage,
         Err(error) => {
-            assert!(error.to_string().contains("cannot read"), "{error}");
+            assert!(error.to_string().contains("cannot be worked on"), "{error}");
             return None;
         }
     };
