@@ -156,7 +156,7 @@ impl Check {
         if let Some(limit) = self.limits.get(by).and_then(|limits| limits.get(&home))
             && record.closed_at > *limit
         {
-            return Err(format!("{id} was closed {} ms too early", record.closed_at - limit));
+            return Err(format!("{id} was closed {} ms too early", record.closed_at.saturating_sub(*limit)));
         }
         let said = model::Record::of(&record);
         let of_key: Vec<(usize, Piece)> = self
