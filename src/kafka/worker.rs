@@ -39,7 +39,7 @@ use crate::{
     turn::{
         Counts, Encoding, Outgoing, TurnRules,
         instance::{Gathered, INPUTS, Instance, Parcel, Positions, Step},
-        pace::Pace,
+        pace::{Full, Pace},
     },
 };
 
@@ -78,8 +78,7 @@ struct Writing {
     counts: Counts,
     /// Up to when it was handed over.
     building: Duration,
-    /// It used all of its share.
-    full: bool,
+    full: Full,
 }
 
 enum Polled {
@@ -239,7 +238,7 @@ impl<'a> Worker<'a> {
             if self.take_rebalances()? {
                 return Ok(None);
             }
-            let share = self.pace.share();
+            let share = self.pace.gathers;
             gathered.full = gathered.bytes >= share.of(self.settings.turn.bytes_max)
                 || gathered.arrivals.len() >= share.of(limits::TURN_ARRIVALS_MAX);
             if gathered.full || left.is_zero() || self.stop.requested() {
@@ -329,8 +328,8 @@ impl<'a> Worker<'a> {
         self.turned_at = began;
         self.faults.pass_if(!gathered.arrivals.is_empty(), Phase::Gathered)?;
         let lags = self.lags()?;
-        let full = gathered.full;
-        self.instance.set_share(self.pace.share());
+        let gathered_full = gathered.full;
+        self.instance.set_share(self.pace.publishes);
         let parcel = self.instance.turn(gathered, &lags, wall(), &mut self.lookup);
         self.pace.built(began.elapsed());
         if let Some(trouble) = self.lookup.take_trouble() {
@@ -340,11 +339,12 @@ impl<'a> Worker<'a> {
         telemetry::drafts(self.instance.drafts());
         let Some(parcel) = parcel else { return Ok(()) };
         self.faults.pass(Phase::Built)?;
-        self.hand_over(parcel, began, full || self.instance.more_due())
+        let full = Full { gathered: gathered_full, published: self.instance.more_due() };
+        self.hand_over(parcel, began, full)
     }
 
     /// Hands a turn over to be written, once the last one is.
-    fn hand_over(&mut self, parcel: Parcel, began: Instant, full: bool) -> Result<(), Trouble> {
+    fn hand_over(&mut self, parcel: Parcel, began: Instant, full: Full) -> Result<(), Trouble> {
         let built = began.elapsed();
         self.finish_writing()?;
         tracing::debug!(?built, waited = ?(began.elapsed() - built), "built");

@@ -225,7 +225,7 @@ impl Instance {
         }
     }
 
-    /// How much of its bounds a turn may use.
+    /// How much of its bounds what a turn publishes may use.
     pub fn set_share(&mut self, share: Share) {
         self.tasks.set_share(share);
     }

@@ -21,35 +21,47 @@ impl Share {
 
 /// Begins low, for nothing is known yet of how fast the brokers are.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace(Share);
+pub struct Pace {
+    /// Of the arrivals, and their bytes, that a turn gathers.
+    pub gathers: Share,
+    /// Of the records, and their originals, that it publishes.
+    pub publishes: Share,
+}
+
+/// What a turn had no room for: there may be, or is, more of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Full {
+    pub gathered: bool,
+    pub published: bool,
+}
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace(Share(1.0 / 64.0))
+        Pace { gathers: Share(1.0 / 64.0), publishes: Share(1.0 / 64.0) }
     }
 }
 
 impl Pace {
-    pub fn share(self) -> Share {
-        self.0
-    }
-
-    /// A turn took so long to build: if too long, the share falls to what would not have.
+    /// A turn took so long to build: if too long, the shares fall to what would not have.
     pub fn built(&mut self, took: Duration) {
         self.took(took, limits::TURN_BUILD_MAX);
     }
 
-    /// A turn took so long to write; the share is doubled by each that did not take too long though it was full.
-    pub fn written(&mut self, took: Duration, full: bool) {
+    /// A turn took so long to write; a share that it used up is doubled if that was not too long.
+    pub fn written(&mut self, took: Duration, full: Full) {
         self.took(took, limits::TURN_WRITE_WANTED);
-        if full && took <= limits::TURN_WRITE_WANTED {
-            self.0 = Share((2.0 * self.0.0).min(1.0));
+        if took <= limits::TURN_WRITE_WANTED {
+            for (share, full) in [(&mut self.gathers, full.gathered), (&mut self.publishes, full.published)] {
+                share.0 = if full { (2.0 * share.0).min(1.0) } else { share.0 };
+            }
         }
     }
 
     fn took(&mut self, took: Duration, wanted: Duration) {
         if took > wanted {
-            self.0.0 *= wanted.as_secs_f64() / took.as_secs_f64();
+            let less = wanted.as_secs_f64() / took.as_secs_f64();
+            self.gathers.0 *= less;
+            self.publishes.0 *= less;
         }
     }
 }
@@ -59,32 +71,35 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const FULL: Full = Full { gathered: true, published: true };
 
-    fn arrivals(pace: Pace) -> usize {
-        pace.share().of(20_000)
+    fn check(pace: Pace, gathers: usize, publishes: usize) {
+        assert_eq!((pace.gathers.of(20_000), pace.publishes.of(20_000)), (gathers, publishes));
     }
 
     #[test]
     fn turns_grow_while_they_are_full_and_quick() {
         let mut pace = Pace::default();
-        pace.written(SECOND, false);
-        assert_eq!(arrivals(pace), 312);
-        pace.written(SECOND, true);
-        assert_eq!(arrivals(pace), 625);
-        (0..20).for_each(|_| pace.written(SECOND, true));
-        assert_eq!(arrivals(pace), 20_000);
+        pace.written(SECOND, Full::default());
+        check(pace, 312, 312);
+        pace.written(SECOND, Full { gathered: true, published: false });
+        check(pace, 625, 312);
+        pace.written(SECOND, Full { gathered: false, published: true });
+        check(pace, 625, 625);
+        (0..20).for_each(|_| pace.written(SECOND, FULL));
+        check(pace, 20_000, 20_000);
     }
 
     #[test]
     fn a_turn_that_took_long_is_followed_by_smaller_ones() {
-        let mut pace = Pace(Share::WHOLE);
+        let mut pace = Pace { gathers: Share::WHOLE, publishes: Share::WHOLE };
         pace.built(100 * SECOND);
-        assert_eq!(arrivals(pace), 400);
-        pace.written(20 * SECOND, true);
-        assert_eq!(arrivals(pace), 100);
+        check(pace, 400, 400);
+        pace.written(20 * SECOND, FULL);
+        check(pace, 100, 100);
         pace.built(2 * SECOND);
-        assert_eq!(arrivals(pace), 100);
+        check(pace, 100, 100);
         (0..9).for_each(|_| pace.built(60 * SECOND));
-        assert_eq!(arrivals(pace), 1, "one arrival is the least");
+        check(pace, 1, 1); // The least is one.
     }
 }
