@@ -10,7 +10,7 @@ use crate::{
         identity::RecordRef,
         stored::{Piece, Published, StoredDraft},
     },
-    evidence::{Evidence, RecipientClaim},
+    evidence::{Evidence, Notice, RecipientClaim},
     limits,
     mail::Digest,
 };
@@ -110,6 +110,23 @@ impl Draft {
         part.bytes -= weight(&piece);
         part.dirty = true;
         piece
+    }
+
+    /// A notice has been told, and with it every copy of it.
+    pub fn mark_told(&mut self, notice: &Notice) {
+        for part in &mut self.parts {
+            for piece in part.pieces.iter_mut().filter(|piece| piece.evidence.notice.as_ref() == Some(notice)) {
+                part.dirty |= piece.non_delivery_told.replace(true) != Some(true);
+            }
+        }
+    }
+
+    /// Older versions told a notice with the first revision, and did not keep that they did.
+    pub fn mark_told_before(&mut self) {
+        let told = self.published.is_some();
+        for piece in self.parts.iter_mut().flat_map(|part| &mut part.pieces) {
+            piece.non_delivery_told.get_or_insert(told);
+        }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -146,7 +146,8 @@ impl Names {
 pub struct Merge {
     pub record: JournalRecord,
     pub wanted: Vec<WantedOriginal>,
-    pub notice: Option<ClosedNotice>,
+    /// What tells of a failed or late delivery, and whether that was told before.
+    pub notice: Option<(ClosedNotice, bool)>,
 }
 
 /// The record that the entries add up to, and where the bytes of its originals lie.
@@ -469,22 +470,27 @@ fn flags(
     flags.into_iter().collect()
 }
 
-/// The notice of the lowest id that tells of a failed or late delivery: copies of one notice say the same.
-fn closed_notice(entries: &[Entry], originals: &[RecordedOriginal]) -> Option<ClosedNotice> {
-    entries.iter().find_map(|entry| {
-        let told = |evidence: &Evidence| {
-            let notice = evidence.notice.as_ref().filter(|notice| tells_non_delivery(notice, evidence.form))?;
-            Some((notice.clone(), evidence.originals.first()?.sha256))
-        };
-        let (notice, own) = entry.first_told(told)?;
-        Some(ClosedNotice {
-            position: entry.first.seen.position,
-            id: entry.first.evidence.id,
-            at: entry.first.seen.at.0,
-            notice,
-            original: originals.iter().position(|original| original.sha256 == own),
-        })
-    })
+/// The notice that tells of a failed or late delivery, and whether it was told: one that was, else that of the lowest
+/// id. Copies of one notice say the same.
+fn closed_notice(entries: &[Entry], originals: &[RecordedOriginal]) -> Option<(ClosedNotice, bool)> {
+    let telling = || {
+        entries.iter().flat_map(|entry| entry.tellings().map(move |piece| (entry.first, piece))).filter_map(
+            |(first, piece)| {
+                let Evidence { notice, form, originals, .. } = &*piece.evidence;
+                let notice = notice.as_ref().filter(|notice| tells_non_delivery(notice, *form))?;
+                Some((first, notice, originals.first()?.sha256, piece.non_delivery_told == Some(true)))
+            },
+        )
+    };
+    let (first, notice, own, told) = telling().find(|(.., told)| *told).or_else(|| telling().next())?;
+    let closed = ClosedNotice {
+        position: first.seen.position,
+        id: first.evidence.id,
+        at: first.seen.at.0,
+        notice: notice.clone(),
+        original: originals.iter().position(|original| original.sha256 == own),
+    };
+    Some((closed, told))
 }
 
 /// A bounce that names no recipient status still says that something was not delivered.

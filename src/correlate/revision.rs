@@ -40,8 +40,11 @@ pub fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp
     record.revision = published.revision;
     record.closed_at = now.0;
     let wanted = carry(&mut record, wanted, &mut published, rules);
-    let non_delivery = notice.filter(|_| published.revision == 1);
     draft.published = Some(published);
+    if let Some((closed, _)) = &notice {
+        draft.mark_told(&closed.notice);
+    }
+    let non_delivery = notice.filter(|(_, told)| !told).map(|(closed, _)| closed);
     Some(Complete { record, wanted, carriers, non_delivery })
 }
 

@@ -78,9 +78,18 @@ pub struct Piece {
     pub seen: Seen,
     /// The journals that any of its copies came to, sorted.
     pub journals: Vec<String>,
+    /// What its notice tells has gone to `journal.ndr`. None: an older version did not keep it.
+    #[serde(default)]
+    pub non_delivery_told: Option<bool>,
 }
 
 impl Piece {
+    pub fn new(evidence: Evidence, seen: Seen, mut journals: Vec<String>) -> Piece {
+        journals.sort_unstable();
+        journals.dedup();
+        Piece { evidence: evidence.into(), seen, journals, non_delivery_told: Some(false) }
+    }
+
     /// Who says so: as the producer told, else as the bytes tell.
     pub fn server(&self) -> Option<&str> {
         self.seen.server.as_deref().or(self.evidence.server.as_deref())
@@ -106,4 +115,7 @@ pub struct Seen {
     pub position: Position,
     pub at: Timestamp,
     pub server: Option<String>,
+    /// Of the arrival, bytes; 0 where an older version did not keep it.
+    #[serde(default)]
+    pub size: i64,
 }

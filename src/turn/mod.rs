@@ -539,9 +539,7 @@ fn read_evidence(arrival: &Arrival) -> Result<Evidence, Rejection> {
 }
 
 fn piece(arrival: &Arrival, evidence: Evidence) -> Piece {
-    let mut journals = arrival.journal_recipients.clone();
-    journals.sort_unstable();
-    journals.dedup();
-    let seen = Seen { position: arrival.origin, at: arrival.at, server: arrival.server.clone() };
-    Piece { evidence: evidence.into(), seen, journals }
+    let (server, size) = (arrival.server.clone(), i64::try_from(arrival.bytes.len()).unwrap_or(i64::MAX));
+    let seen = Seen { position: arrival.origin, at: arrival.at, server, size };
+    Piece::new(evidence, seen, arrival.journal_recipients.clone())
 }

@@ -7,13 +7,13 @@ use mailjournal::{
     correlate::{Budget, Outcome, Piece},
     evidence::{Evidence, Kind, Notice, Original, Place, PlaceKind, RecipientKind, Role},
     mail::Guard,
-    record::{ClosedBecause, Flag, JournalRecord, OriginalRole},
+    record::{ClosedBecause, Flag, JournalRecord, OriginalRole, Status},
 };
 use proptest::{prelude::*, sample::select};
 
 use crate::{
     correlation_laws::{SMALL, Subject, UNBOUNDED, piece, rules},
-    support::pieces::{evidence, original, recipient, seen},
+    support::pieces::{KEY, evidence, original, recipient, seen},
 };
 
 const DAY: i64 = 86_400;
@@ -32,7 +32,7 @@ fn told(name: &str, sender: &str, guard: Option<&str>, second: i64) -> Piece {
 }
 
 fn record_id(guard: &str) -> String {
-    format!("{}#{}", crate::support::pieces::KEY, Guard::of(guard.as_bytes(), b"date"))
+    format!("{}#{}", KEY, Guard::of(guard.as_bytes(), b"date"))
 }
 
 fn closed(pieces: &[Piece]) -> Subject {
@@ -288,6 +288,80 @@ fn a_non_delivery_is_told_once() {
     assert_eq!(told, [true, false]);
 }
 
+/// A bounce without From and Date of its own: an original of its id takes it along.
+fn unguarded_bounce(name: &str) -> Evidence {
+    let mut notice = bounce();
+    notice.id = mailjournal::mail::Digest::of(name.as_bytes());
+    notice.originals = vec![original(None, name, name)];
+    notice
+}
+
+fn told_with(subject: &Subject) -> Vec<(String, i32)> {
+    let telling = subject.completes.iter().filter(|complete| complete.non_delivery.is_some());
+    telling.map(|complete| (complete.record.record_id.clone(), complete.record.revision)).collect()
+}
+
+#[test]
+fn a_notice_that_moves_is_not_told_again() {
+    for (restart, old) in [(false, false), (true, false), (true, true)] {
+        let copies = ["bounce", "its copy"].map(|name| seen(unguarded_bounce(name), 0, 0));
+        let mut subject = closed(&copies);
+        if old {
+            let pieces = subject.changelog.values_mut().flat_map(|stored| &mut stored.pieces);
+            pieces.for_each(|piece| piece.non_delivery_told = None);
+        }
+        if restart {
+            subject.restart();
+        }
+        for (guard, second) in [("p", 100), ("q", 200), ("r", 300)] {
+            subject.take(&told(guard, guard, Some(guard), second));
+            subject.run_on();
+        }
+        let records = subject.published.iter().filter(|record| record.status == Status::Superseded).count();
+        assert_eq!((told_with(&subject), records > 0), (vec![(KEY.to_owned(), 1)], true), "{restart} {old}");
+    }
+}
+
+#[test]
+fn a_notice_that_comes_after_the_first_revision_is_told() {
+    for (restart, old) in [(false, false), (true, false), (true, true)] {
+        let mut event = evidence(Kind::EnvelopeEvent, "event");
+        event.report_id = Some("e1".into());
+        let mut subject = closed(&[seen(event, 0, 0)]);
+        if restart {
+            subject.restart();
+        }
+        subject.take(&seen(bounce(), 2_000, 1));
+        if old {
+            // Where nothing was published, nothing was told.
+            subject.drain();
+            let of_bounce = record_id("bounce");
+            for stored in subject.changelog.values_mut().filter(|stored| stored.record_id == of_bounce) {
+                stored.pieces.iter_mut().for_each(|piece| piece.non_delivery_told = None);
+            }
+            subject.restart();
+        }
+        subject.run_on();
+        let mut late = seen(bounce(), 3_000, 2);
+        Arc::make_mut(&mut late.evidence).id = mailjournal::mail::Digest::of(b"a copy");
+        subject.take(&late);
+        subject.run_on();
+        assert_eq!(told_with(&subject), [(record_id("bounce"), 1)], "{restart} {old}");
+    }
+}
+
+/// What came before it was of no message yet: the notice is in its second revision.
+#[test]
+fn a_notice_of_a_second_revision_is_told() {
+    let mut subject = closed(&[told("report", "p@x.example", Some("bounce"), 0)]);
+    subject.take(&seen(bounce(), 2_000, 1));
+    subject.run_on();
+    assert_eq!(told_with(&subject), [(record_id("bounce"), 2)]);
+    subject.take(&told("report again", "p@x.example", Some("bounce"), 3_000));
+    subject.run_on();
+    assert_eq!(told_with(&subject).len(), 1);
+}
+
 #[test]
 fn two_originals_that_fit_alone_need_not_fit_together() {
     let mut rules = rules();
@@ -341,7 +415,7 @@ fn parts_that_everything_has_left_are_deleted_from_the_changelog() {
     assert!(subject.changelog.len() > 1);
     subject.take(&told("P", "a@x.example", Some("p"), 100));
     subject.run_on();
-    let of_key = |part: &&mailjournal::correlate::DraftKey| part.record_id == crate::support::pieces::KEY;
+    let of_key = |part: &&mailjournal::correlate::DraftKey| part.record_id == KEY;
     assert_eq!(subject.changelog.keys().filter(of_key).count(), 1, "the first part says what was published");
 }
 

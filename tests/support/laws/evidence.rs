@@ -108,11 +108,8 @@ fn check_bounds(evidence: &Evidence, arrival_bytes: usize) {
 /// What is understood comes back from the changelog.
 fn check_kept(evidence: &Evidence) {
     let position = Position { input: Input::Reports, partition: 0, offset: 0 };
-    let piece = Piece {
-        evidence: evidence.clone().into(),
-        seen: Seen { position, at: Timestamp(0), server: None },
-        journals: Vec::new(),
-    };
+    let seen = Seen { position, at: Timestamp(0), server: None, size: 7 };
+    let piece = Piece::new(evidence.clone(), seen, Vec::new());
     let stored = StoredDraft {
         record_id: evidence.key.to_string(),
         key: evidence.key.clone(),
