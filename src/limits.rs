@@ -44,6 +44,13 @@ pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 /// value made up takes no more memory than their list.
 pub const DRAFT_PARTS_MAX: usize = 1024 * 1024;
 
+/// Journal addresses that are kept of one arrival, the first of them in their order, over all its copies: an organisation
+/// has a handful, but whoever may produce can send the same mail for another one without end.
+pub const ARRIVAL_JOURNALS_MAX: usize = 100;
+
+/// Bytes of one of them: SMTP allows 256.
+pub const JOURNAL_ADDRESS_BYTES_MAX: usize = 1_024;
+
 /// Published drafts of one task that stay at hand, about 6 KB each: what comes late comes mostly soon.
 pub const AWAKE_CLOSED_MAX: usize = 1_000;
 

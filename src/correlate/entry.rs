@@ -66,7 +66,7 @@ impl<'a> Entry<'a> {
     }
 
     pub fn journals(&self) -> impl Iterator<Item = &'a String> {
-        self.tellings().flat_map(|piece| &piece.journals)
+        self.tellings().flat_map(Piece::recorded_journals)
     }
 
     pub fn flags(&self) -> impl Iterator<Item = Flag> {

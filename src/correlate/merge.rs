@@ -463,6 +463,7 @@ fn flags(
         (Flag::DecryptedCopy, originals.0.iter().any(decrypted)),
         (Flag::OriginalByReference, originals.0.iter().any(|original| original.at.1.how == PlaceKind::Elsewhere)),
         (Flag::EnvelopeMissing, !has_envelope),
+        (Flag::Truncated, entries.iter().flat_map(Entry::tellings).any(Piece::lacks_journals)),
         (Flag::SenderConflict, senders_conflict),
         (Flag::RoleConflict, recipients.iter().any(|recipient| !recipient.claimed_roles.is_empty())),
     ];

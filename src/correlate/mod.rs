@@ -242,7 +242,9 @@ impl Correlator {
         self.wake([&key], changelog)?;
         if let Some(&(tag, part)) = self.located.get(&piece.evidence.identity()) {
             let record = RecordRef { key, tag };
-            if self.draft(&record).join(part, piece) {
+            let identity = piece.evidence.identity();
+            if let Some(part) = self.draft(&record).join(part, piece) {
+                self.located.insert(identity, (tag, part));
                 self.touch(&record, at);
             }
             return Ok(Merged { outcome: Outcome::Duplicate, record_id: record.to_string() });
@@ -331,7 +333,10 @@ impl Correlator {
         let piece = self.draft(&from).remove(part, &identity);
         self.insert(&to, piece, at);
         let left = self.draft(&from);
-        left.moved_to.insert(to.to_string());
+        // Who keeps other evidence says nothing of where some went.
+        if left.is_empty() {
+            left.moved_to.insert(to.to_string());
+        }
         if left.is_empty() && left.published.is_none() {
             self.drop_draft(&from);
         } else {
@@ -470,9 +475,7 @@ impl Correlator {
         let Some(record) = record else { return };
         let draft = self.keys.get_mut(&record.key).and_then(|messages| messages.drafts.get_mut(&record.tag));
         let Some(draft) = draft else { return };
-        if let Some(published) = &mut draft.published {
-            published.carried.retain(|carried| (carried.sha256, carried.revision) != (*sha256, revision));
-        }
+        draft.handle_lost(sha256, revision);
         draft.head_changed();
         self.changed.insert(record);
     }

@@ -152,7 +152,7 @@ impl Correlator {
         messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
         for (tag, draft) in &mut messages.drafts {
             let record = RecordRef { key: key.clone(), tag: *tag };
-            draft.mark_told_before();
+            draft.restored();
             for (part, piece) in draft.located() {
                 self.located.insert(piece.evidence.identity(), (*tag, part));
                 if let Some(event) = event_digest(piece) {

@@ -7,6 +7,7 @@ use crate::{
     arrival::{Position, Timestamp},
     correlate::effect::DraftKey,
     evidence::{Evidence, Kind},
+    limits,
     mail::{Digest, Key},
 };
 
@@ -16,7 +17,7 @@ use crate::{
 pub struct StoredDraft {
     pub record_id: String,
     pub key: Key,
-    /// 0 is the first; the fields below `pieces` count in the first only.
+    /// 0 is the first; the fields below `pieces` count in the first only, but for what `published` carried.
     pub part: i32,
     pub pieces: Vec<Piece>,
     /// While open: when something last came, moved or was told, which the closing timers count from. Then: when it was
@@ -58,7 +59,7 @@ pub struct Published {
     pub revision: i32,
     /// Of the record, its revision number, closing time and the originals' contents and references aside.
     pub digest: Digest,
-    /// Which revision carried which original.
+    /// Which revision carried which original that a piece of this part brought; of an older version, of any part.
     pub carried: Vec<Carried>,
 }
 
@@ -68,6 +69,13 @@ pub struct Carried {
     pub revision: i32,
     /// Where the bytes went instead, if they did not fit the topic.
     pub reference: Option<String>,
+}
+
+impl Carried {
+    /// Bytes that it takes in the changelog, at most.
+    pub fn datum_bytes_at_most(&self) -> usize {
+        80 + self.reference.as_ref().map_or(0, String::len)
+    }
 }
 
 /// A piece of evidence and where it was seen.
@@ -84,10 +92,41 @@ pub struct Piece {
 }
 
 impl Piece {
-    pub fn new(evidence: Evidence, seen: Seen, mut journals: Vec<String>) -> Piece {
-        journals.sort_unstable();
-        journals.dedup();
-        Piece { evidence: evidence.into(), seen, journals, non_delivery_told: Some(false) }
+    pub fn new(evidence: Evidence, seen: Seen, journals: Vec<String>) -> Piece {
+        Piece { evidence: evidence.into(), seen, journals: bounded(journals), non_delivery_told: Some(false) }
+    }
+
+    /// Joins a copy of the same bytes: the lowest position counts, and every journal. Says whether that told anything new.
+    pub fn join(&mut self, copy: Piece) -> bool {
+        let mut changed = false;
+        if copy.seen < self.seen {
+            self.seen = copy.seen;
+            changed = true;
+        }
+        if copy.journals.iter().any(|journal| self.journals.binary_search(journal).is_err()) {
+            let all = self.journals.iter().cloned().chain(copy.journals).collect();
+            let before = std::mem::replace(&mut self.journals, bounded(all));
+            changed |= self.journals != before;
+        }
+        changed
+    }
+
+    /// The journals that are recorded.
+    pub fn recorded_journals(&self) -> impl Iterator<Item = &String> {
+        let first = self.journals.iter().take(limits::ARRIVAL_JOURNALS_MAX);
+        first.filter(|journal| journal.len() <= limits::JOURNAL_ADDRESS_BYTES_MAX)
+    }
+
+    /// Some of its journals are left out.
+    pub fn lacks_journals(&self) -> bool {
+        self.recorded_journals().count() < self.journals.len()
+    }
+
+    /// Bytes that it takes in the changelog, at most.
+    pub fn datum_bytes_at_most(&self) -> usize {
+        let server = self.seen.server.as_ref().map_or(0, String::len);
+        let journals = self.journals.iter().map(|journal| 4 + journal.len());
+        80 + self.evidence.datum_bytes_at_most() + server + journals.sum::<usize>()
     }
 
     /// Who says so: as the producer told, else as the bytes tell.
@@ -103,6 +142,18 @@ impl Piece {
             _ => None,
         }
     }
+}
+
+/// The first of the journals in their order. What is left out is known by one more than are recorded, or by the beginning
+/// of one that is longer: so it is the same cut whichever copy comes first.
+fn bounded(mut journals: Vec<String>) -> Vec<String> {
+    for journal in &mut journals {
+        journal.truncate(journal.ceil_char_boundary(limits::JOURNAL_ADDRESS_BYTES_MAX + 1));
+    }
+    journals.sort_unstable();
+    journals.dedup();
+    journals.truncate(limits::ARRIVAL_JOURNALS_MAX + 1);
+    journals
 }
 
 /// A server is compared without regard to case and to the dot that may close a domain name.

@@ -110,6 +110,7 @@ fn check_kept(evidence: &Evidence) {
     let position = Position { input: Input::Reports, partition: 0, offset: 0 };
     let seen = Seen { position, at: Timestamp(0), server: None, size: 7 };
     let piece = Piece::new(evidence.clone(), seen, Vec::new());
+    assert!(avro::encode_datum(&piece).len() <= piece.datum_bytes_at_most(), "{piece:?}");
     let stored = StoredDraft {
         record_id: evidence.key.to_string(),
         key: evidence.key.clone(),
