@@ -65,6 +65,9 @@ pub const WAKE_PARTS_MAX: usize = 1_000;
 /// each piece would wake and lay down all of them.
 pub const RESTING_DRAFTS_MAX: usize = 64;
 
+/// Parts of their drafts, of up to [`DRAFT_PART_BYTES`] each: 32 MiB. What has more stays at hand for the same reason.
+pub const RESTING_PARTS_MAX: usize = 512;
+
 /// Drafts that a turn forgets, each a value in the changelog: after a long stop all of a day's may be old at once.
 pub const TURN_FORGOTTEN_MAX: usize = 10_000;
 

@@ -167,6 +167,10 @@ impl Draft {
         }
     }
 
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.parts.iter().all(|part| part.pieces.is_empty())
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use mailjournal::{
     arrival::Timestamp,
-    correlate::{Budget, Outcome, Piece},
+    correlate::{AwakeMax, Budget, Outcome, Piece, Rules},
     evidence::{Evidence, Kind, Notice, Original, Place, PlaceKind, RecipientKind, Role},
+    limits,
     mail::Guard,
     record::{ClosedBecause, Flag, JournalRecord, OriginalRole, Status},
 };
@@ -13,6 +14,7 @@ use proptest::{prelude::*, sample::select};
 
 use crate::{
     correlation_laws::{SMALL, Subject, UNBOUNDED, piece, rules},
+    support::laws::lying::NONE_AWAKE,
     support::pieces::{KEY, evidence, original, recipient, seen},
 };
 
@@ -164,6 +166,60 @@ proptest! {
             subject.published
         };
         prop_assert_eq!(run(false, UNBOUNDED), run(true, SMALL));
+    }
+}
+
+// Who stays at hand.
+
+fn of_id(id: &str, name: &str, guard: Option<&str>, second: i64) -> Piece {
+    let mut piece = told(name, name, guard, second);
+    Arc::make_mut(&mut piece.evidence).key = mailjournal::mail::Key(format!("<{id}@x.example>").into());
+    piece
+}
+
+/// A constant id, whose messages never rest, takes nobody's place; when most of them are forgotten it is as any other.
+#[test]
+fn an_id_of_very_many_messages_sends_no_other_to_rest() {
+    let mut subject = Subject::with(Rules { awake_max: AwakeMax { open: 3, closed: 3 }, ..rules() }, UNBOUNDED);
+    for number in 0..100 {
+        let guard = format!("m{number}");
+        subject.take(&of_id("constant", &guard, Some(&guard), if number < 40 { 0 } else { 100 }));
+        subject.drain();
+    }
+    let others = |subject: &mut Subject, name: &str, second| {
+        for number in 0..5 {
+            let name = format!("{name} {number}");
+            subject.take(&of_id(&name, &name, Some(&name), second));
+            subject.drain();
+        }
+        subject.drain();
+    };
+    others(&mut subject, "open", 100);
+    assert_eq!(subject.correlator.at_hand(), 103, "three of those that are open");
+    subject.run_on();
+    subject.drain();
+    assert_eq!(subject.correlator.at_hand(), 103, "three of those that are closed");
+    assert_eq!(subject.correlator.drafts(), (0, 105));
+    // Of the constant id's, those are forgotten that were closed first.
+    subject.time(at(60 + 9 * DAY));
+    subject.drain();
+    assert_eq!(subject.correlator.drafts(), (0, 65));
+    assert!(subject.correlator.at_hand() <= 3);
+}
+
+/// Each late piece would read all of it back.
+#[test]
+fn a_message_of_very_many_parts_stays_at_hand() {
+    for (parts, at_hand) in [(400, 0), (520, 1)] {
+        let mut subject = Subject::with(Rules { awake_max: NONE_AWAKE, ..rules() }, UNBOUNDED);
+        for number in 0..parts {
+            let mut piece = told(&format!("{number}"), "p", Some("p"), 0);
+            Arc::make_mut(&mut piece.evidence).subject = Some("s".repeat(limits::HEADER_TEXT_BYTES_MAX));
+            subject.take(&piece);
+        }
+        subject.run_on();
+        subject.drain();
+        assert_eq!((subject.changelog.len(), subject.correlator.at_hand()), (parts, at_hand));
     }
 }
 

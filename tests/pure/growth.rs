@@ -8,7 +8,7 @@ use std::{
 use mailjournal::{
     arrival::Timestamp,
     avro::{self, Schema},
-    correlate::{Correlator, Effect, Piece},
+    correlate::{Correlator, DraftKey, Effect, Entry, Piece, Timing},
     evidence::{How, Kind, Role},
     limits,
     mail::Digest,
@@ -17,6 +17,7 @@ use mailjournal::{
 
 use crate::{
     correlation_laws::{Subject, UNBOUNDED, rules},
+    samples,
     support::{
         laws::lying::Lying,
         pieces::{evidence, original, recipient, seen},
@@ -208,4 +209,47 @@ fn a_stored_part_does_not_grow_with_the_journals_of_its_arrivals() {
     let few = copies(&mut (0..10).map(|number| number * 100));
     assert!(!few.published.last().unwrap().flags.contains(&Flag::Truncated));
     assert_eq!(few.published.last().unwrap().journals.len(), 10);
+}
+
+/// Parts of one message, or of many of one id, as a changelog has them that was never compacted.
+fn restored(parts: usize, name: impl Fn(usize) -> (String, i32)) -> Duration {
+    let mut stored = samples::draft();
+    stored.pieces.clear();
+    let entries: Vec<(DraftKey, Entry)> = (0..parts)
+        .map(|number| {
+            (stored.record_id, stored.part) = name(number);
+            (stored.draft_key(), Entry::of(&stored, number as i64, &Timing::default()).unwrap())
+        })
+        .collect();
+    let start = Instant::now();
+    let mut correlator = Correlator::new(rules());
+    for written_again in 0..2 {
+        for (number, (key, entry)) in entries.iter().enumerate() {
+            correlator.restore(*entry);
+            if written_again == 1 && key.part == 0 && number % 10 == 9 {
+                correlator.restore_forgotten(key.to_text().as_bytes()).unwrap();
+            }
+        }
+    }
+    correlator.restored().unwrap();
+    let drafts = entries.iter().enumerate().filter(|(number, (key, _))| key.part == 0 && number % 10 != 9).count();
+    assert_eq!(correlator.drafts(), (drafts, drafts));
+    start.elapsed()
+}
+
+#[test]
+fn restoring_costs_what_the_changelog_holds() {
+    let key = samples::draft().key;
+    let of_one_id = |number: usize| (format!("{key}#{number:016x}"), 0);
+    let of_one_message = |number: usize| (format!("{key}#{:016x}", 1), i32::try_from(number).unwrap());
+    let largest = if cfg!(debug_assertions) { 40_000 } else { 300_000 };
+    let counts = [largest / 4, largest / 2, largest];
+    let mut tries = std::iter::repeat_with(|| {
+        (counts.map(|count| restored(count, of_one_id)), counts.map(|count| restored(count, of_one_message)))
+    });
+    let linear = tries.by_ref().take(3).any(|(of_one_id, of_one_message)| {
+        println!("restored: {of_one_id:.2?} of one id, {of_one_message:.2?} of one message");
+        is_linear(&of_one_id) && is_linear(&of_one_message)
+    });
+    assert!(linear, "three times not linear");
 }
