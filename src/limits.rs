@@ -221,9 +221,10 @@ pub const RECEIVED_AT_AHEAD_MAX: i64 = 24 * 3600 * 1000;
 /// 20 MB beside the originals.
 pub const TURN_RECORDS_MAX: usize = 10_000;
 
-/// About how many bytes of originals one turn publishes at most: one of the largest mails, or 2,500 of 12 KB. One turn is
-/// written while the next is built, so memory holds this twice, and the client's copy.
-pub const TURN_ORIGINAL_BYTES_MAX: i64 = 32 * 1024 * 1024;
+/// About how many bytes of records and of the arrivals that their originals came in one turn publishes at most: one of the
+/// largest mails, or 2,500 of 12 KB. One turn is written while the next is built, so memory holds this twice, and the
+/// client's copy.
+pub const TURN_PUBLISHED_BYTES_MAX: i64 = 32 * 1024 * 1024;
 
 /// Bytes that a field of an Avro value takes at most beside its content: the branch of its union, a length of ten
 /// digits of seven bits, the ends of blocks.

@@ -171,6 +171,11 @@ impl Draft {
         self.parts.len()
     }
 
+    /// Bytes that it takes in the changelog, about.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.parts.iter().all(|part| part.pieces.is_empty())
     }

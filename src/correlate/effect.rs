@@ -40,6 +40,8 @@ pub struct WantedOriginal {
     pub sha256: Digest,
     /// Bytes.
     pub size: i64,
+    /// Bytes that are read for it: of its arrival, which has it.
+    pub read_size: i64,
     /// A mail that a merged report attaches as it is, not in base64.
     pub as_it_is: bool,
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::{
     arrival::{Input, Position},
     correlate::{
-        Piece, TopicNames,
+        Piece, Seen, TopicNames,
         completion::{self, indexes},
         effect::{ClosedNotice, WantedOriginal},
         entry::Entry,
@@ -369,7 +369,7 @@ struct Originals<'a>(Vec<MergedOriginal<'a>>);
 struct MergedOriginal<'a> {
     role: OriginalRole,
     /// Where the bytes are: the lowest position that has them.
-    at: (Position, &'a Place),
+    at: (&'a Seen, &'a Place),
     /// What is known of it: from the best that has it, so that what only names it does not hide what its bytes say.
     told: &'a Original,
 }
@@ -382,10 +382,10 @@ impl<'a> Originals<'a> {
     fn of(entries: &[Entry<'a>]) -> Originals<'a> {
         let mut merged: BTreeMap<Digest, (Rank, MergedOriginal)> = BTreeMap::new();
         for entry in entries {
-            for (position, original) in entry.originals() {
+            for (seen, original) in entry.originals() {
                 let elsewhere = original.place.how == PlaceKind::Elsewhere;
                 let rank = (original.decrypted, elsewhere, original.guard.is_none(), entry.kind());
-                let at = (position, &original.place);
+                let at = (seen, &original.place);
                 let this = || (rank, MergedOriginal { role: OriginalRole::Variant, at, told: original });
                 let (best, known) = merged.entry(original.sha256).or_insert_with(this);
                 let better_place = (elsewhere, &at) < (known.at.1.how == PlaceKind::Elsewhere, &known.at);
@@ -423,10 +423,11 @@ impl<'a> Originals<'a> {
         let here = self.0.iter().enumerate().filter(|(_, original)| original.at.1.how != PlaceKind::Elsewhere);
         let wanted = here.map(|(index, original)| WantedOriginal {
             index,
-            position: original.at.0,
+            position: original.at.0.position,
             place: original.at.1.clone(),
             sha256: original.told.sha256,
             size: original.told.size,
+            read_size: original.at.0.size.max(original.told.size),
             as_it_is: original.role == OriginalRole::Primary && original.told.guard.is_some(),
         });
         wanted.collect()

@@ -107,7 +107,7 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     pub records: usize,
-    /// Of originals.
+    /// Of records, about, and of the arrivals that their originals came in, which are read whole.
     pub bytes: i64,
     /// Drafts that may be forgotten: each is a value in the changelog too.
     pub forgotten: usize,
@@ -118,10 +118,12 @@ impl Budget {
         self.records == 0 || self.bytes <= 0
     }
 
-    fn spend(&mut self, complete: &Complete) {
+    fn spend(&mut self, complete: &Complete, draft_bytes: usize) {
         self.records = self.records.saturating_sub(1);
+        let record = i64::try_from(draft_bytes).unwrap_or(i64::MAX);
         // A size is what evidence says of itself: it may be any number.
-        self.bytes = complete.wanted.iter().fold(self.bytes, |left, wanted| left.saturating_sub(wanted.size));
+        let read = complete.wanted.iter().map(|wanted| wanted.read_size);
+        self.bytes = read.fold(self.bytes.saturating_sub(record), i64::saturating_sub);
     }
 }
 
@@ -451,7 +453,7 @@ impl Correlator {
         self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record.clone()), stays);
         draft.head_changed();
         if let Some(complete) = revision::complete(record, draft, &self.rules, now) {
-            budget.spend(&complete);
+            budget.spend(&complete, draft.bytes());
             self.effects.push_back(Effect::Publish(Box::new(complete)));
         }
         self.changed.insert(record.clone());

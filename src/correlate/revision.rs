@@ -27,7 +27,7 @@ pub fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp
         let merge::Merge { record, wanted, notice } = merge::merge(id, &entries, draft.reused, &rules.topic_names);
         (record, wanted, notice)
     };
-    let carriers = entries.iter().flat_map(|entry| entry.originals().map(|(position, _)| position)).collect();
+    let carriers = entries.iter().flat_map(|entry| entry.originals().map(|(seen, _)| seen.position)).collect();
     let digest = Digest::of(&avro::encode_datum(&record));
     if draft.published.is_some_and(|last| last.digest == digest) {
         return None;

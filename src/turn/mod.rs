@@ -246,7 +246,7 @@ impl Tasks {
             wall,
             budget: Budget {
                 records: limits::TURN_RECORDS_MAX,
-                bytes: limits::TURN_ORIGINAL_BYTES_MAX,
+                bytes: limits::TURN_PUBLISHED_BYTES_MAX,
                 forgotten: limits::TURN_FORGOTTEN_MAX,
             },
             output: TurnOutput { number: self.turns, ..TurnOutput::default() },

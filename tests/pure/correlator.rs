@@ -75,10 +75,29 @@ fn a_draft_is_not_forgotten_before_it_is_published() {
 fn the_bytes_of_a_turn_are_bounded_too() {
     let mut subject = Subject::new();
     for name in ["p@x.example", "q@x.example", "r@x.example"] {
-        subject.take(&told(name, name, Some(name), 0));
+        // An original of 100 bytes, in a report that is read whole for it.
+        let mut piece = told(name, name, Some(name), 0);
+        piece.seen.size = 1_000_000;
+        subject.take(&piece);
     }
-    // Each has an original of 100 bytes.
-    subject.pass(at(100), Budget { records: usize::MAX, bytes: 150, forgotten: usize::MAX });
+    subject.pass(at(100), Budget { records: usize::MAX, bytes: 1_500_000, forgotten: usize::MAX });
+    subject.drain();
+    assert_eq!(subject.published.len(), 2);
+}
+
+/// Without any original a record of very many recipients is large.
+#[test]
+fn the_records_of_a_turn_are_bounded_by_their_bytes() {
+    let mut subject = Subject::new();
+    for name in ["p", "q", "r"] {
+        let mut piece = told(name, name, None, 0);
+        let evidence = Arc::make_mut(&mut piece.evidence);
+        evidence.key = mailjournal::mail::Key(format!("<{name}@x.example>").into());
+        let recipients = (0..10_000).map(|number| recipient(&format!("r{number}@x.example"), Role::To, &[]));
+        evidence.recipients.extend(recipients);
+        subject.take(&piece);
+    }
+    subject.pass(at(10_000), Budget { records: usize::MAX, bytes: 450_000, forgotten: usize::MAX });
     subject.drain();
     assert_eq!(subject.published.len(), 2);
 }
