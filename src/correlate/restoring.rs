@@ -278,3 +278,56 @@ fn may_rest(messages: &Messages) -> bool {
 fn timer(timing: &Timing, open: bool, touched_at: Timestamp) -> Timer {
     if open { Timer::Due(touched_at.plus(timing.settle)) } else { Timer::Forget(touched_at.plus(timing.remember)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        arrival::{Input, Position},
+        correlate::{AwakeMax, Piece, Rules, Seen, TopicNames},
+        evidence,
+        record::{ArchiveFormat, ValueBytesMax},
+    };
+
+    /// Nothing was written, so nothing is read.
+    struct Empty;
+
+    impl Changelog for Empty {
+        fn read(&mut self, places: &[Place]) -> Result<Vec<StoredDraft>, Unreadable> {
+            panic!("nothing lies at {places:?}")
+        }
+    }
+
+    fn rules() -> Rules {
+        let topic_names = TopicNames { reports: "r".into(), envelopes: "e".into(), strays: "s".into() };
+        let (timing, value_bytes_max) = (Timing::default(), ValueBytesMax::default());
+        let (archive_format, awake_max) = (ArchiveFormat::Record, AwakeMax { open: 0, closed: 0 });
+        Rules { timing, topic_names, value_bytes_max, archive_format, awake_max }
+    }
+
+    /// A turn looks at each name that is queued.
+    #[test]
+    fn a_key_is_queued_once_and_only_if_it_may_rest() {
+        for (messages, queued) in [(1, 1), (limits::RESTING_DRAFTS_MAX, 1), (limits::RESTING_DRAFTS_MAX + 1, 0)] {
+            let mut correlator = Correlator::new(rules());
+            for turn in 1..4 {
+                for number in 0..messages {
+                    let mail = format!("Message-ID: <a@b>\r\nDate: {number}\r\nSubject: {turn}\r\n\r\n");
+                    let position = Position { input: Input::Reports, partition: 0, offset: 0 };
+                    let seen = Seen { position, at: Timestamp(0), server: None, size: 0 };
+                    let piece = Piece::new(evidence::read_mail(mail.as_bytes()).unwrap(), seen, Vec::new());
+                    correlator.handle_evidence(piece, Timestamp(0), &mut Empty).unwrap();
+                }
+                let mut budget = Budget { records: usize::MAX, bytes: i64::MAX, forgotten: usize::MAX };
+                let now = Timestamp(0).plus(Duration::from_secs(3600));
+                // Each is looked at, and then closed.
+                correlator.handle_time(now, &mut budget, &mut Empty).unwrap();
+                correlator.handle_turn_end(turn);
+                while correlator.poll_effect().is_some() {}
+                assert_eq!((correlator.drafts(), correlator.closed.len()), ((0, messages), queued), "{messages}");
+            }
+        }
+    }
+}
