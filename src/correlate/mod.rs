@@ -252,9 +252,16 @@ impl Correlator {
         wall: Timestamp,
         changelog: &mut dyn Changelog,
     ) -> Result<Merged, Unreadable> {
+        self.wake([&piece.evidence.key], changelog)?;
+        Ok(self.handle_awake(piece, wall))
+    }
+
+    /// As [`Correlator::handle_evidence`], of a key that [`Correlator::wake`] was told since the last turn's end: nothing
+    /// goes to rest before the next.
+    pub fn handle_awake(&mut self, piece: Piece, wall: Timestamp) -> Merged {
         let at = piece.seen.at.min(wall);
         let key = piece.evidence.key.clone();
-        self.wake([&key], changelog)?;
+        debug_assert!(!self.resting.has(&key), "its messages are at hand");
         if let Some(&(tag, part)) = self.located.get(&piece.evidence.identity()) {
             let record = RecordRef { key, tag };
             let identity = piece.evidence.identity();
@@ -262,7 +269,7 @@ impl Correlator {
                 self.located.insert(identity, (tag, part));
                 self.touch(&record, at);
             }
-            return Ok(Merged { outcome: Outcome::Duplicate, record_id: record.to_string() });
+            return Merged { outcome: Outcome::Duplicate, record_id: record.to_string() };
         }
         let retold = event_digest(&piece).is_some_and(|event| {
             let tellings = self.events.entry(event).or_default();
@@ -274,7 +281,7 @@ impl Correlator {
             Some(guard) => self.take_guarded(key, guard, piece, at),
             None => self.take_unguarded(key, piece, at),
         };
-        Ok(Merged { outcome, record_id: record.to_string() })
+        Merged { outcome, record_id: record.to_string() }
     }
 
     fn take_unguarded(&mut self, key: Key, piece: Piece, at: Timestamp) -> RecordRef {

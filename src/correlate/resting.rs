@@ -203,6 +203,10 @@ impl Resting {
         self.messages.is_empty()
     }
 
+    pub fn has(&self, key: &Key) -> bool {
+        self.messages.contains_key(&Mark::of(key))
+    }
+
     /// When time first reaches one.
     pub fn first(&self, which: Which) -> Option<Timestamp> {
         self.timers(which).first().map(|(at, _)| *at)

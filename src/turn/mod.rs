@@ -263,7 +263,7 @@ impl Tasks {
             // The arrival itself is still unread here: the wall clock must not close what it belongs to.
             self.advance(&arrival, progress, &unread, &mut turn, bodies)?;
             unread.take(&arrival);
-            self.take_arrival(arrival, evidence, &mut turn, bodies)?;
+            self.take_arrival(arrival, evidence, &mut turn);
         }
         self.end_turn(progress, &mut turn, bodies)?;
         let completes = self.drain_completes();
@@ -330,19 +330,13 @@ impl Tasks {
         Ok(())
     }
 
-    fn take_arrival(
-        &mut self,
-        arrival: Arrival,
-        evidence: Result<Evidence, Rejection>,
-        turn: &mut Turn,
-        bodies: &mut dyn Bodies,
-    ) -> Result<(), Unreadable> {
+    fn take_arrival(&mut self, arrival: Arrival, evidence: Result<Evidence, Rejection>, turn: &mut Turn) {
         turn.output.counts.arrivals += 1;
         let evidence = match evidence {
             Ok(evidence) => evidence,
             Err(rejection) => {
                 self.reject(&arrival, &rejection, turn);
-                return Ok(());
+                return;
             }
         };
         let partition = arrival.position.partition;
@@ -353,17 +347,16 @@ impl Tasks {
             turn.output.outgoing.push(stray);
             let reason = format!("sent to its home, partition {home}");
             self.enter(&arrival, Disposition::Moved, None, Some(reason), turn);
-            return Ok(());
+            return;
         }
         let kind = evidence.kind;
         let carries = !evidence.originals.is_empty();
-        let (piece, mut drafts) = (piece(&arrival, evidence), Drafts { partition, bodies });
-        let merged = self.task(partition).correlator.handle_evidence(piece, turn.wall, &mut drafts)?;
+        let piece = piece(&arrival, evidence);
+        let merged = self.task(partition).correlator.handle_awake(piece, turn.wall);
         if carries && merged.outcome == Outcome::New {
             self.recent.insert(arrival.origin, arrival.bytes.clone());
         }
         self.enter_merged(&arrival, kind, merged, turn);
-        Ok(())
     }
 
     fn enter_merged(&mut self, arrival: &Arrival, kind: Kind, merged: Merged, turn: &mut Turn) {
