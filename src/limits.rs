@@ -44,8 +44,8 @@ pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 /// value made up takes no more memory than their list.
 pub const DRAFT_PARTS_MAX: usize = 1024 * 1024;
 
-/// Journal addresses that are kept of one arrival, the first of them in their order, over all its copies: an organisation
-/// has a handful, but whoever may produce can send the same mail for another one without end.
+/// Journal addresses that are kept of one arrival, the first of them in their order, over all its copies: an
+/// organisation has a handful, but whoever may produce can send the same mail for another one without end.
 pub const ARRIVAL_JOURNALS_MAX: usize = 100;
 
 /// Bytes of one of them: SMTP allows 256.
@@ -221,9 +221,9 @@ pub const RECEIVED_AT_AHEAD_MAX: i64 = 24 * 3600 * 1000;
 /// 20 MB beside the originals.
 pub const TURN_RECORDS_MAX: usize = 10_000;
 
-/// About how many bytes of records and of the arrivals that their originals came in one turn publishes at most: one of the
-/// largest mails, or 2,500 of 12 KB. One turn is written while the next is built, so memory holds this twice, and the
-/// client's copy.
+/// About how many bytes of records and of the arrivals that their originals came in one turn publishes at most: one of
+/// the largest mails, or 2,500 of 12 KB. One turn is written while the next is built, so memory holds this twice, and
+/// the client's copy.
 pub const TURN_PUBLISHED_BYTES_MAX: i64 = 32 * 1024 * 1024;
 
 /// Bytes that a field of an Avro value takes at most beside its content: the branch of its union, a length of ten

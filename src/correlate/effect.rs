@@ -27,7 +27,8 @@ pub struct Complete {
     pub wanted: Vec<WantedOriginal>,
     /// The arrivals, at their origins, that its originals came in: none is wanted again soon.
     pub carriers: Vec<Position>,
-    /// The notice among the evidence that tells of a failed or late delivery, unless it or a copy of it was told before.
+    /// The notice among the evidence that tells of a failed or late delivery, unless it or a copy of it was told
+    /// before.
     pub non_delivery: Option<ClosedNotice>,
 }
 

@@ -141,8 +141,8 @@ pub struct Correlator {
     forget: Timers,
     changed: BTreeSet<RecordRef>,
     resting: Resting,
-    /// Keys that may rest, in the order in which a draft of theirs was closed: who rests next. A key may have an open draft
-    /// again by now, or rest already.
+    /// Keys that may rest, in the order in which a draft of theirs was closed: who rests next. A key may have an open
+    /// draft again by now, or rest already.
     closed: VecDeque<Key>,
     /// Stored parts of drafts that are no more.
     gone: Vec<DraftKey>,
@@ -256,8 +256,8 @@ impl Correlator {
         Ok(self.handle_awake(piece, wall))
     }
 
-    /// As [`Correlator::handle_evidence`], of a key that [`Correlator::wake`] was told since the last turn's end: nothing
-    /// goes to rest before the next.
+    /// As [`Correlator::handle_evidence`], of a key that [`Correlator::wake`] was told since the last turn's end:
+    /// nothing goes to rest before the next.
     pub fn handle_awake(&mut self, piece: Piece, wall: Timestamp) -> Merged {
         let at = piece.seen.at.min(wall);
         let key = piece.evidence.key.clone();

@@ -149,8 +149,8 @@ struct Note {
 struct Notes(Vec<Note>);
 
 impl Notes {
-    /// Adds a note; before their list grows, those that later ones replace are left out, so that each is moved but a few
-    /// times however many there are.
+    /// Adds a note; before their list grows, those that later ones replace are left out, so that each is moved but a
+    /// few times however many there are.
     fn push(&mut self, note: Note) {
         if self.0.len() == self.0.capacity() {
             self.settle();

@@ -96,7 +96,8 @@ impl Piece {
         Piece { evidence: evidence.into(), seen, journals: bounded(journals), non_delivery_told: Some(false) }
     }
 
-    /// Joins a copy of the same bytes: the lowest position counts, and every journal. Says whether that told anything new.
+    /// Joins a copy of the same bytes: the lowest position counts, and every journal. Says whether that told anything
+    /// new.
     pub fn join(&mut self, copy: Piece) -> bool {
         let mut changed = false;
         if copy.seen < self.seen {
@@ -144,8 +145,8 @@ impl Piece {
     }
 }
 
-/// The first of the journals in their order. What is left out is known by one more than are recorded, or by the beginning
-/// of one that is longer: so it is the same cut whichever copy comes first.
+/// The first of the journals in their order. What is left out is known by one more than are recorded, or by the
+/// beginning of one that is longer: so it is the same cut whichever copy comes first.
 fn bounded(mut journals: Vec<String>) -> Vec<String> {
     for journal in &mut journals {
         journal.truncate(journal.ceil_char_boundary(limits::JOURNAL_ADDRESS_BYTES_MAX + 1));

@@ -1,5 +1,5 @@
-//! When time next does something to the drafts at hand. Apart are those of keys that do not rest: the others are counted and
-//! walked without them.
+//! When time next does something to the drafts at hand. Apart are those of keys that do not rest: the others are
+//! counted and walked without them.
 
 use std::collections::{BTreeSet, btree_set};
 
