@@ -63,6 +63,7 @@ impl Schema {
             Schema::Draft => &[
                 include_str!("../schemas/published/Draft/v1.avsc"),
                 include_str!("../schemas/published/Draft/v2.avsc"),
+                include_str!("../schemas/published/Draft/v3.avsc"),
             ],
             Schema::JournalRecord => &[include_str!("../schemas/published/JournalRecord/v1.avsc")],
             Schema::NonDelivery => &[include_str!("../schemas/published/NonDelivery/v1.avsc")],

@@ -44,6 +44,13 @@ pub const DRAFT_PART_BYTES: usize = 64 * 1024;
 /// value made up takes no more memory than their list.
 pub const DRAFT_PARTS_MAX: usize = 1024 * 1024;
 
+/// Journal addresses that are kept of one arrival, the first of them in their order, over all its copies: an
+/// organisation has a handful, but whoever may produce can send the same mail for another one without end.
+pub const ARRIVAL_JOURNALS_MAX: usize = 100;
+
+/// Bytes of one of them: SMTP allows 256.
+pub const JOURNAL_ADDRESS_BYTES_MAX: usize = 1_024;
+
 /// Published drafts of one instance that stay at hand, about 6 KB each: what comes late comes mostly soon.
 pub const AWAKE_CLOSED_MAX: usize = 4_000;
 
@@ -58,6 +65,9 @@ pub const WAKE_PARTS_MAX: usize = 1_000;
 /// each piece would wake and lay down all of them.
 pub const RESTING_DRAFTS_MAX: usize = 64;
 
+/// Parts of their drafts, of up to [`DRAFT_PART_BYTES`] each: 32 MiB. What has more stays at hand for the same reason.
+pub const RESTING_PARTS_MAX: usize = 512;
+
 /// Drafts that a turn forgets, each a value in the changelog: after a long stop all of a day's may be old at once.
 pub const TURN_FORGOTTEN_MAX: usize = 10_000;
 
@@ -68,12 +78,8 @@ pub const SWEEP_SLACK: usize = 1_024;
 /// sharing them out costs nothing beside reading them.
 pub const RESTORE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes of a server's name, or of a journal's address, that a producer gives with an arrival: the longest line of RFC 5322
-/// §2.1.1.
-pub const TOLD_NAME_BYTES_MAX: usize = 998;
-
-/// Journals that one arrival may be said to have come to: a server sends each its own copy.
-pub const TOLD_JOURNALS_MAX: usize = 100;
+/// Bytes of a server's name that a producer gives with an arrival: the longest line of RFC 5322 §2.1.1.
+pub const SERVER_NAME_BYTES_MAX: usize = 998;
 
 // The files shell.
 
@@ -228,9 +234,10 @@ pub const RECEIVED_AT_AHEAD_MAX: i64 = 24 * 3600 * 1000;
 /// 20 MB beside the originals.
 pub const TURN_RECORDS_MAX: usize = 10_000;
 
-/// About how many bytes of originals one turn publishes at most: one of the largest mails, or 2,500 of 12 KB. One turn is
-/// written while the next is built, so memory holds this twice, and the client's copy.
-pub const TURN_ORIGINAL_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// About how many bytes of records and of the arrivals that their originals came in one turn publishes at most: one of
+/// the largest mails, or 2,500 of 12 KB. One turn is written while the next is built, so memory holds this twice, and
+/// the client's copy.
+pub const TURN_PUBLISHED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Bytes that a field of an Avro value takes at most beside its content: the branch of its union, a length of ten
 /// digits of seven bits, the ends of blocks.

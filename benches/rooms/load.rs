@@ -109,6 +109,7 @@ fn piece(arrival: &Arrival) -> Option<Piece> {
         Format::Mail => read_mail(&arrival.bytes),
         Format::EnvelopeEvent => read_envelope_event(&arrival.bytes),
     };
-    let seen = Seen { position: arrival.origin, at: arrival.at, server: arrival.server.clone() };
-    Some(Piece { evidence: evidence.ok()?.into(), seen, journals: arrival.journal_recipients.clone() })
+    let (server, size) = (arrival.server.clone(), arrival.bytes.len() as i64);
+    let seen = Seen { position: arrival.origin, at: arrival.at, server, size };
+    Some(Piece::new(evidence.ok()?, seen, arrival.journal_recipients.clone()))
 }

@@ -1,6 +1,6 @@
 //! A draft: the set of evidence of one message, kept in parts as the changelog has them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     arrival::Timestamp,
@@ -8,9 +8,9 @@ use crate::{
         Place,
         effect::DraftKey,
         identity::RecordRef,
-        stored::{Piece, Published, StoredDraft},
+        stored::{Carried, Piece, Published, StoredDraft},
     },
-    evidence::{Evidence, RecipientClaim},
+    evidence::{Evidence, Notice},
     limits,
     mail::Digest,
 };
@@ -23,9 +23,16 @@ pub struct Draft {
     pub open: bool,
     pub reused: bool,
     pub moved_to: BTreeSet<String>,
-    pub published: Option<Published>,
+    pub published: Option<LastRevision>,
     /// What the closing timers wait for, while `open`.
     pub due: Option<Due>,
+}
+
+/// What was last published.
+#[derive(Clone, Copy, Debug)]
+pub struct LastRevision {
+    pub revision: i32,
+    pub digest: Digest,
 }
 
 /// The next thing that time does to a draft.
@@ -47,6 +54,10 @@ impl Due {
 #[derive(Debug, Default)]
 struct Part {
     pieces: Vec<Piece>,
+    /// Which revision carried which original that a piece of this part brought: with its pieces, so that no part grows
+    /// with the whole draft.
+    carried: Vec<Carried>,
+    /// That these take in the changelog, about.
     bytes: usize,
     /// Changed since it was last written.
     dirty: bool,
@@ -57,30 +68,13 @@ struct Part {
     place: Option<Place>,
 }
 
-/// Joins the sightings of two copies of the same bytes: the lowest position counts, and every journal.
-/// Says whether that told anything new.
-fn join(piece: &mut Piece, copy: Piece) -> bool {
-    let mut changed = false;
-    if copy.seen < piece.seen {
-        piece.seen = copy.seen;
-        changed = true;
-    }
-    for journal in copy.journals {
-        if let Err(place) = piece.journals.binary_search(&journal) {
-            piece.journals.insert(place, journal);
-            changed = true;
-        }
-    }
-    changed
-}
-
 impl Draft {
     /// Adds a piece that is not in the set yet; returns the part it went to.
     pub fn insert(&mut self, piece: Piece) -> usize {
         if self.is_empty() {
             self.moved_to.clear();
         }
-        let bytes = weight(&piece);
+        let bytes = piece.datum_bytes_at_most();
         let fits = |part: &Part| part.bytes == 0 || part.bytes + bytes <= limits::DRAFT_PART_BYTES;
         if !self.parts.last().is_some_and(fits) {
             self.parts.push(Part::default());
@@ -93,23 +87,93 @@ impl Draft {
         index
     }
 
-    /// Joins another sighting of a piece; says whether that told anything new.
-    pub fn join(&mut self, part: usize, copy: Piece) -> bool {
-        let part = &mut self.parts[part];
+    /// Joins another sighting of a piece; returns the part that has it now, if that told anything new.
+    pub fn join(&mut self, part: usize, copy: Piece) -> Option<usize> {
+        let (index, part) = (part, &mut self.parts[part]);
         let identity = copy.evidence.identity();
         let piece = part.pieces.iter_mut().find(|piece| piece.evidence.identity() == identity);
-        let changed = join(piece.expect("the index names the part that holds the piece"), copy);
-        part.dirty |= changed;
-        changed
+        let piece = piece.expect("the index names the part that holds the piece");
+        let before = piece.datum_bytes_at_most();
+        if !piece.join(copy) {
+            return None;
+        }
+        part.bytes = part.bytes - before + piece.datum_bytes_at_most();
+        part.dirty = true;
+        if part.bytes <= limits::DRAFT_PART_BYTES || part.pieces.len() == 1 {
+            return Some(index);
+        }
+        let piece = self.remove(index, &identity);
+        Some(self.insert(piece))
     }
 
     pub fn remove(&mut self, part: usize, identity: &Digest) -> Piece {
         let part = &mut self.parts[part];
         let place = part.pieces.iter().position(|piece| piece.evidence.identity() == *identity);
         let piece = part.pieces.swap_remove(place.expect("the index names the part that holds the piece"));
-        part.bytes -= weight(&piece);
+        part.bytes -= piece.datum_bytes_at_most();
         part.dirty = true;
         piece
+    }
+
+    /// A notice has been told, and with it every copy of it.
+    pub fn mark_told(&mut self, notice: &Notice) {
+        for part in &mut self.parts {
+            for piece in part.pieces.iter_mut().filter(|piece| piece.evidence.notice.as_ref() == Some(notice)) {
+                part.dirty |= piece.non_delivery_told.replace(true) != Some(true);
+            }
+        }
+    }
+
+    /// All its parts are restored: what older versions stored otherwise is as it is now.
+    pub fn restored(&mut self) {
+        if !self.is_empty() {
+            self.moved_to.clear();
+        }
+        // They told a notice with the first revision, and did not keep that they did.
+        let told = self.published.is_some();
+        for piece in self.parts.iter_mut().flat_map(|part| &mut part.pieces) {
+            piece.non_delivery_told.get_or_insert(told);
+        }
+    }
+
+    /// Which revision carried which original.
+    pub fn carried(&self) -> impl Iterator<Item = &Carried> {
+        self.parts.iter().flat_map(|part| &part.carried)
+    }
+
+    /// Keeps what a revision carries, each beside a piece that brought it.
+    pub fn carry(&mut self, newly: Vec<Carried>) {
+        let mut newly: HashMap<Digest, Carried> = newly.into_iter().map(|carried| (carried.sha256, carried)).collect();
+        for part in &mut self.parts {
+            if newly.is_empty() {
+                return;
+            }
+            let brought = part.pieces.iter().flat_map(|piece| &piece.evidence.originals);
+            let brought: Vec<Carried> = brought.filter_map(|original| newly.remove(&original.sha256)).collect();
+            part.bytes += brought.iter().map(Carried::datum_bytes_at_most).sum::<usize>();
+            part.dirty |= !brought.is_empty();
+            part.carried.extend(brought);
+        }
+    }
+
+    /// A revision did not carry an original after all.
+    pub fn handle_lost(&mut self, sha256: &Digest, revision: i32) {
+        for part in &mut self.parts {
+            let lost = |carried: &Carried| (carried.sha256, carried.revision) == (*sha256, revision);
+            while let Some(place) = part.carried.iter().position(lost) {
+                part.bytes -= part.carried.remove(place).datum_bytes_at_most();
+                part.dirty = true;
+            }
+        }
+    }
+
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Bytes that it takes in the changelog, about.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.bytes).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -147,7 +211,7 @@ impl Draft {
                 continue;
             }
             let number = part_number(index);
-            if index > 0 && part.pieces.is_empty() {
+            if index > 0 && part.pieces.is_empty() && part.carried.is_empty() {
                 part.place = None;
                 if std::mem::take(&mut part.stored) {
                     delete.push(DraftKey { record_id: id.to_string(), part: number });
@@ -155,14 +219,15 @@ impl Draft {
                 continue;
             }
             (part.stored, part.written_in, part.place) = (true, turn, None);
-            let pieces = part.pieces.clone();
-            write.push(self.stored(id, number, pieces));
+            let (pieces, carried) = (part.pieces.clone(), part.carried.clone());
+            write.push(self.stored(id, number, pieces, carried));
         }
         (write, delete)
     }
 
-    fn stored(&self, id: &RecordRef, part: i32, pieces: Vec<Piece>) -> StoredDraft {
+    fn stored(&self, id: &RecordRef, part: i32, pieces: Vec<Piece>, carried: Vec<Carried>) -> StoredDraft {
         let head = part == 0;
+        let told = self.published.filter(|_| head || !carried.is_empty());
         StoredDraft {
             record_id: id.to_string(),
             key: id.key.clone(),
@@ -172,7 +237,7 @@ impl Draft {
             open: self.open,
             reused: self.reused,
             moved_to: if head { self.moved_to.iter().cloned().collect() } else { Vec::new() },
-            published: if head { self.published.clone() } else { None },
+            published: told.map(|LastRevision { revision, digest }| Published { revision, digest, carried }),
         }
     }
 
@@ -210,26 +275,30 @@ impl Draft {
         if self.parts.len() <= part {
             self.parts.resize_with(part + 1, Part::default);
         }
-        let bytes = stored.pieces.iter().map(weight).sum();
-        self.parts[part] =
-            Part { pieces: stored.pieces, bytes, dirty: false, stored: true, written_in: 0, place: Some(place) };
+        let published = stored.published.as_ref();
+        let published = published.map(|&Published { revision, digest, .. }| LastRevision { revision, digest });
+        let carried = stored.published.map(|published| published.carried).unwrap_or_default();
+        let bytes = stored.pieces.iter().map(Piece::datum_bytes_at_most).sum::<usize>()
+            + carried.iter().map(Carried::datum_bytes_at_most).sum::<usize>();
+        self.parts[part] = Part {
+            pieces: stored.pieces,
+            carried,
+            bytes,
+            dirty: false,
+            stored: true,
+            written_in: 0,
+            place: Some(place),
+        };
         if part == 0 {
             self.touched_at = stored.touched_at;
             self.open = stored.open;
             self.reused = stored.reused;
             self.moved_to = stored.moved_to.into_iter().collect();
-            self.published = stored.published;
+            self.published = published;
         }
     }
 }
 
 fn part_number(index: usize) -> i32 {
     i32::try_from(index).expect("a draft has fewer parts than memory has room for")
-}
-
-/// About how many bytes a piece takes in the changelog.
-fn weight(piece: &Piece) -> usize {
-    let evidence = &piece.evidence;
-    let claims = evidence.recipients.iter().map(RecipientClaim::datum_bytes_at_most);
-    320 + claims.sum::<usize>() + evidence.originals.len() * 200
 }

@@ -27,7 +27,8 @@ pub struct Complete {
     pub wanted: Vec<WantedOriginal>,
     /// The arrivals, at their origins, that its originals came in: none is wanted again soon.
     pub carriers: Vec<Position>,
-    /// The notice among the evidence that tells of a failed or late delivery, told with the first revision only.
+    /// The notice among the evidence that tells of a failed or late delivery, unless it or a copy of it was told
+    /// before.
     pub non_delivery: Option<ClosedNotice>,
 }
 
@@ -40,6 +41,8 @@ pub struct WantedOriginal {
     pub sha256: Digest,
     /// Bytes.
     pub size: i64,
+    /// Bytes that are read for it: of its arrival, which has it.
+    pub read_size: i64,
     /// A mail that a merged report attaches as it is, not in base64.
     pub as_it_is: bool,
 }

@@ -4,8 +4,7 @@
 use std::{collections::HashMap, iter};
 
 use crate::{
-    arrival::Position,
-    correlate::stored::Piece,
+    correlate::stored::{Piece, Seen},
     evidence::{Evidence, Flag, GroupClaim, Kind, Original, RecipientClaim},
 };
 
@@ -59,14 +58,13 @@ impl<'a> Entry<'a> {
         self.tellings().flat_map(|piece| &piece.evidence.groups)
     }
 
-    /// Each with the position of the arrival that has it.
-    pub fn originals(&self) -> impl Iterator<Item = (Position, &'a Original)> {
-        self.tellings()
-            .flat_map(|piece| piece.evidence.originals.iter().map(|original| (piece.seen.position, original)))
+    /// Each with where the arrival was seen that has it.
+    pub fn originals(&self) -> impl Iterator<Item = (&'a Seen, &'a Original)> {
+        self.tellings().flat_map(|piece| piece.evidence.originals.iter().map(|original| (&piece.seen, original)))
     }
 
     pub fn journals(&self) -> impl Iterator<Item = &'a String> {
-        self.tellings().flat_map(|piece| &piece.journals)
+        self.tellings().flat_map(Piece::recorded_journals)
     }
 
     pub fn flags(&self) -> impl Iterator<Item = Flag> {

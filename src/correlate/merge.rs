@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::{
     arrival::{Input, Position},
     correlate::{
-        Piece, TopicNames,
+        Piece, Seen, TopicNames,
         completion::{self, indexes},
         effect::{ClosedNotice, WantedOriginal},
         entry::Entry,
@@ -146,7 +146,8 @@ impl Names {
 pub struct Merge {
     pub record: JournalRecord,
     pub wanted: Vec<WantedOriginal>,
-    pub notice: Option<ClosedNotice>,
+    /// What tells of a failed or late delivery, and whether that was told before.
+    pub notice: Option<(ClosedNotice, bool)>,
 }
 
 /// The record that the entries add up to, and where the bytes of its originals lie.
@@ -368,7 +369,7 @@ struct Originals<'a>(Vec<MergedOriginal<'a>>);
 struct MergedOriginal<'a> {
     role: OriginalRole,
     /// Where the bytes are: the lowest position that has them.
-    at: (Position, &'a Place),
+    at: (&'a Seen, &'a Place),
     /// What is known of it: from the best that has it, so that what only names it does not hide what its bytes say.
     told: &'a Original,
 }
@@ -381,10 +382,10 @@ impl<'a> Originals<'a> {
     fn of(entries: &[Entry<'a>]) -> Originals<'a> {
         let mut merged: BTreeMap<Digest, (Rank, MergedOriginal)> = BTreeMap::new();
         for entry in entries {
-            for (position, original) in entry.originals() {
+            for (seen, original) in entry.originals() {
                 let elsewhere = original.place.how == PlaceKind::Elsewhere;
                 let rank = (original.decrypted, elsewhere, original.guard.is_none(), entry.kind());
-                let at = (position, &original.place);
+                let at = (seen, &original.place);
                 let this = || (rank, MergedOriginal { role: OriginalRole::Variant, at, told: original });
                 let (best, known) = merged.entry(original.sha256).or_insert_with(this);
                 let better_place = (elsewhere, &at) < (known.at.1.how == PlaceKind::Elsewhere, &known.at);
@@ -422,10 +423,11 @@ impl<'a> Originals<'a> {
         let here = self.0.iter().enumerate().filter(|(_, original)| original.at.1.how != PlaceKind::Elsewhere);
         let wanted = here.map(|(index, original)| WantedOriginal {
             index,
-            position: original.at.0,
+            position: original.at.0.position,
             place: original.at.1.clone(),
             sha256: original.told.sha256,
             size: original.told.size,
+            read_size: original.at.0.size.max(original.told.size),
             as_it_is: original.role == OriginalRole::Primary && original.told.guard.is_some(),
         });
         wanted.collect()
@@ -462,6 +464,7 @@ fn flags(
         (Flag::DecryptedCopy, originals.0.iter().any(decrypted)),
         (Flag::OriginalByReference, originals.0.iter().any(|original| original.at.1.how == PlaceKind::Elsewhere)),
         (Flag::EnvelopeMissing, !has_envelope),
+        (Flag::Truncated, entries.iter().flat_map(Entry::tellings).any(Piece::lacks_journals)),
         (Flag::SenderConflict, senders_conflict),
         (Flag::RoleConflict, recipients.iter().any(|recipient| !recipient.claimed_roles.is_empty())),
     ];
@@ -469,22 +472,27 @@ fn flags(
     flags.into_iter().collect()
 }
 
-/// The notice of the lowest id that tells of a failed or late delivery: copies of one notice say the same.
-fn closed_notice(entries: &[Entry], originals: &[RecordedOriginal]) -> Option<ClosedNotice> {
-    entries.iter().find_map(|entry| {
-        let told = |evidence: &Evidence| {
-            let notice = evidence.notice.as_ref().filter(|notice| tells_non_delivery(notice, evidence.form))?;
-            Some((notice.clone(), evidence.originals.first()?.sha256))
-        };
-        let (notice, own) = entry.first_told(told)?;
-        Some(ClosedNotice {
-            position: entry.first.seen.position,
-            id: entry.first.evidence.id,
-            at: entry.first.seen.at.0,
-            notice,
-            original: originals.iter().position(|original| original.sha256 == own),
-        })
-    })
+/// The notice that tells of a failed or late delivery, and whether it was told: one that was, else that of the lowest
+/// id. Copies of one notice say the same.
+fn closed_notice(entries: &[Entry], originals: &[RecordedOriginal]) -> Option<(ClosedNotice, bool)> {
+    let telling = || {
+        entries.iter().flat_map(|entry| entry.tellings().map(move |piece| (entry.first, piece))).filter_map(
+            |(first, piece)| {
+                let Evidence { notice, form, originals, .. } = &*piece.evidence;
+                let notice = notice.as_ref().filter(|notice| tells_non_delivery(notice, *form))?;
+                Some((first, notice, originals.first()?.sha256, piece.non_delivery_told == Some(true)))
+            },
+        )
+    };
+    let (first, notice, own, told) = telling().find(|(.., told)| *told).or_else(|| telling().next())?;
+    let closed = ClosedNotice {
+        position: first.seen.position,
+        id: first.evidence.id,
+        at: first.seen.at.0,
+        notice: notice.clone(),
+        original: originals.iter().position(|original| original.sha256 == own),
+    };
+    Some((closed, told))
 }
 
 /// A bounce that names no recipient status still says that something was not delivered.

@@ -15,11 +15,12 @@ mod resting;
 mod restoring;
 mod revision;
 pub mod stored;
+mod timers;
 
 pub use effect::{ClosedNotice, Complete, DraftKey, Effect, WantedOriginal};
 pub use resting::{Changelog, Place, Unreadable};
 pub use restoring::Entry;
-pub use stored::{Carried, Piece, Published, Seen, StoredDraft, StoredName};
+pub use stored::{Carried, Piece, Published, Seen, StoredDraft, StoredName, bounded_journals};
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -30,10 +31,12 @@ use std::{
 use draft::{Draft, Due};
 use identity::{Index, RecordRef, Tag, guard_of};
 use resting::{Resting, Which};
+use timers::Timers;
 
 use crate::{
     arrival::Timestamp,
     evidence::Evidence,
+    limits,
     mail::{Digest, Guard, Key},
     record::{ArchiveFormat, ClosedBecause, ValueBytesMax},
 };
@@ -104,7 +107,7 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     pub records: usize,
-    /// Of originals.
+    /// Of records, about, and of the arrivals that their originals came in, which are read whole.
     pub bytes: i64,
     /// Drafts that may be forgotten: each is a value in the changelog too.
     pub forgotten: usize,
@@ -115,10 +118,12 @@ impl Budget {
         self.records == 0 || self.bytes <= 0
     }
 
-    fn spend(&mut self, complete: &Complete) {
+    fn spend(&mut self, complete: &Complete, draft_bytes: usize) {
         self.records = self.records.saturating_sub(1);
+        let record = i64::try_from(draft_bytes).unwrap_or(i64::MAX);
         // A size is what evidence says of itself: it may be any number.
-        self.bytes = complete.wanted.iter().fold(self.bytes, |left, wanted| left.saturating_sub(wanted.size));
+        let read = complete.wanted.iter().map(|wanted| wanted.read_size);
+        self.bytes = read.fold(self.bytes.saturating_sub(record), i64::saturating_sub);
     }
 }
 
@@ -131,13 +136,13 @@ pub struct Correlator {
     /// How many pieces tell each envelope event, by a digest of key, server and event id.
     events: HashMap<Digest, usize>,
     /// The drafts that are open.
-    due: BTreeSet<(Timestamp, RecordRef)>,
+    due: Timers,
     /// The drafts that are not: what is still to be published is never forgotten.
-    forget: BTreeSet<(Timestamp, RecordRef)>,
+    forget: Timers,
     changed: BTreeSet<RecordRef>,
     resting: Resting,
-    /// Keys in the order in which a draft of theirs was closed: who rests next. A key may be named twice, or have an open
-    /// draft again by now.
+    /// Keys that may rest, in the order in which a draft of theirs was closed: who rests next. A key may have an open
+    /// draft again by now, or rest already.
     closed: VecDeque<Key>,
     /// Stored parts of drafts that are no more.
     gone: Vec<DraftKey>,
@@ -152,6 +157,10 @@ struct Messages {
     guards: usize,
     /// Only where there are several guards.
     index: Option<Box<Index>>,
+    /// There are so many that they do not rest.
+    stays: bool,
+    /// Named among those that rest next.
+    queued: bool,
 }
 
 impl Messages {
@@ -170,6 +179,12 @@ impl Messages {
             (_, index) => index.as_ref().and_then(|index| index.place(evidence)),
         };
         guard.map_or_else(|| Tag::Ambiguous(evidence.id.short()), Tag::Guarded)
+    }
+
+    /// To be read anew for each piece that comes.
+    fn is_large(&self) -> bool {
+        self.drafts.len() > limits::RESTING_DRAFTS_MAX
+            || self.drafts.values().map(Draft::parts).sum::<usize>() > limits::RESTING_PARTS_MAX
     }
 
     fn unguarded(&self) -> BTreeSet<Digest> {
@@ -216,8 +231,8 @@ impl Correlator {
             keys: HashMap::new(),
             located: HashMap::new(),
             events: HashMap::new(),
-            due: BTreeSet::new(),
-            forget: BTreeSet::new(),
+            due: Timers::default(),
+            forget: Timers::default(),
             changed: BTreeSet::new(),
             resting: Resting::default(),
             closed: VecDeque::new(),
@@ -237,15 +252,24 @@ impl Correlator {
         wall: Timestamp,
         changelog: &mut dyn Changelog,
     ) -> Result<Merged, Unreadable> {
+        self.wake([&piece.evidence.key], changelog)?;
+        Ok(self.handle_awake(piece, wall))
+    }
+
+    /// As [`Correlator::handle_evidence`], of a key that [`Correlator::wake`] was told since the last turn's end:
+    /// nothing goes to rest before the next.
+    pub fn handle_awake(&mut self, piece: Piece, wall: Timestamp) -> Merged {
         let at = piece.seen.at.min(wall);
         let key = piece.evidence.key.clone();
-        self.wake([&key], changelog)?;
+        debug_assert!(!self.resting.has(&key), "its messages are at hand");
         if let Some(&(tag, part)) = self.located.get(&piece.evidence.identity()) {
             let record = RecordRef { key, tag };
-            if self.draft(&record).join(part, piece) {
+            let identity = piece.evidence.identity();
+            if let Some(part) = self.draft(&record).join(part, piece) {
+                self.located.insert(identity, (tag, part));
                 self.touch(&record, at);
             }
-            return Ok(Merged { outcome: Outcome::Duplicate, record_id: record.to_string() });
+            return Merged { outcome: Outcome::Duplicate, record_id: record.to_string() };
         }
         let retold = event_digest(&piece).is_some_and(|event| {
             let tellings = self.events.entry(event).or_default();
@@ -257,7 +281,7 @@ impl Correlator {
             Some(guard) => self.take_guarded(key, guard, piece, at),
             None => self.take_unguarded(key, piece, at),
         };
-        Ok(Merged { outcome, record_id: record.to_string() })
+        Merged { outcome, record_id: record.to_string() }
     }
 
     fn take_unguarded(&mut self, key: Key, piece: Piece, at: Timestamp) -> RecordRef {
@@ -331,7 +355,10 @@ impl Correlator {
         let piece = self.draft(&from).remove(part, &identity);
         self.insert(&to, piece, at);
         let left = self.draft(&from);
-        left.moved_to.insert(to.to_string());
+        // Who keeps other evidence says nothing of where some went.
+        if left.is_empty() {
+            left.moved_to.insert(to.to_string());
+        }
         if left.is_empty() && left.published.is_none() {
             self.drop_draft(&from);
         } else {
@@ -354,6 +381,11 @@ impl Correlator {
     /// Something of the draft changed: it is open again, and its timers count from now.
     fn touch(&mut self, record: &RecordRef, at: Timestamp) {
         let Timing { settle, remember, .. } = self.rules.timing;
+        let messages = &self.keys[&record.key];
+        let stays = messages.stays || messages.is_large();
+        if stays && !messages.stays {
+            self.set_stays(&record.key, true);
+        }
         let draft = draft_of(&mut self.keys, record);
         match draft.due {
             Some(due) => self.due.remove(&(due.at(), record.clone())),
@@ -365,7 +397,7 @@ impl Correlator {
         draft.head_changed();
         let due = Due::Look(draft.touched_at.plus(settle));
         draft.due = Some(due);
-        self.due.insert((due.at(), record.clone()));
+        self.due.insert((due.at(), record.clone()), stays);
         self.changed.insert(record.clone());
     }
 
@@ -381,7 +413,7 @@ impl Correlator {
     ) -> Result<(), Unreadable> {
         while !budget.is_spent() {
             self.wake_due(now, changelog)?;
-            let Some((_, record)) = pop_by(&mut self.due, now) else { break };
+            let Some((_, record)) = self.due.pop_by(now) else { break };
             match self.draft(&record).due.take() {
                 Some(Due::Look(_)) => self.look(&record, now, budget),
                 Some(Due::Close(_)) => self.close(&record, now, budget),
@@ -392,7 +424,7 @@ impl Correlator {
             if self.forget_resting(now, budget, changelog)? {
                 continue;
             }
-            let Some((_, record)) = pop_by(&mut self.forget, now) else { break };
+            let Some((_, record)) = self.forget.pop_by(now) else { break };
             self.drop_draft(&record);
             budget.forgotten -= 1;
         }
@@ -415,23 +447,24 @@ impl Correlator {
         };
         let due = Due::Close(draft.touched_at.plus(wait));
         draft.due = Some(due);
-        self.due.insert((due.at(), record.clone()));
+        self.due.insert((due.at(), record.clone()), self.keys[&record.key].stays);
     }
 
     /// Publishes what the draft adds up to, if that differs from what was published before.
     fn close(&mut self, record: &RecordRef, now: Timestamp, budget: &mut Budget) {
+        let stays = self.keys[&record.key].stays;
         let draft = draft_of(&mut self.keys, record);
         draft.open = false;
         // Evidence of a backlog is old already when it comes, and what belongs to it may still be on its way.
         draft.touched_at = draft.touched_at.max(now);
-        self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record.clone()));
+        self.forget.insert((draft.touched_at.plus(self.rules.timing.remember), record.clone()), stays);
         draft.head_changed();
         if let Some(complete) = revision::complete(record, draft, &self.rules, now) {
-            budget.spend(&complete);
+            budget.spend(&complete, draft.bytes());
             self.effects.push_back(Effect::Publish(Box::new(complete)));
         }
         self.changed.insert(record.clone());
-        self.closed.push_back(record.key.clone());
+        self.queue(&record.key);
     }
 
     /// Forgets a draft and every piece in it.
@@ -440,6 +473,8 @@ impl Correlator {
         let draft = messages.remove(record.tag);
         if messages.drafts.is_empty() {
             self.keys.remove(&record.key);
+        } else if messages.stays && !messages.is_large() {
+            self.set_stays(&record.key, false);
         }
         self.forget_pieces(&draft);
         match draft.due {
@@ -470,9 +505,7 @@ impl Correlator {
         let Some(record) = record else { return };
         let draft = self.keys.get_mut(&record.key).and_then(|messages| messages.drafts.get_mut(&record.tag));
         let Some(draft) = draft else { return };
-        if let Some(published) = &mut draft.published {
-            published.carried.retain(|carried| (carried.sha256, carried.revision) != (*sha256, revision));
-        }
+        draft.handle_lost(sha256, revision);
         draft.head_changed();
         self.changed.insert(record);
     }
@@ -533,10 +566,6 @@ impl Correlator {
         let (resting, resting_open) = self.resting.drafts();
         (self.due.len() + resting_open, self.due.len() + self.forget.len() + resting)
     }
-}
-
-fn pop_by(timers: &mut BTreeSet<(Timestamp, RecordRef)>, now: Timestamp) -> Option<(Timestamp, RecordRef)> {
-    if timers.first().is_some_and(|(at, _)| *at <= now) { timers.pop_first() } else { None }
 }
 
 fn draft_of<'a>(keys: &'a mut HashMap<Key, Messages>, record: &RecordRef) -> &'a mut Draft {

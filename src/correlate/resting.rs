@@ -113,10 +113,10 @@ impl Parts {
         self.as_slice().iter().filter(|part| part.part == 0).count()
     }
 
-    /// Every draft has its first part.
+    /// Every draft has its first part; of what was noted.
     fn is_whole(&self) -> bool {
-        let parts = self.as_slice();
-        parts.iter().all(|part| part.part == 0 || parts.iter().any(|first| first.is(part.draft, 0)))
+        // Each part stands behind those before it.
+        self.as_slice().chunk_by(|one, next| one.draft == next.draft).all(|draft| draft[0].part == 0)
     }
 
     fn open(&self) -> usize {
@@ -137,6 +137,43 @@ impl Parts {
     }
 }
 
+/// What the changelog says of a part: where it is, or that it is no more.
+struct Note {
+    draft: u64,
+    part: u32,
+    says: Option<RestingPart>,
+}
+
+/// What is noted of a message of several parts, in its order.
+#[derive(Default)]
+struct Notes(Vec<Note>);
+
+impl Notes {
+    /// Adds a note; before their list grows, those that later ones replace are left out, so that each is moved but a
+    /// few times however many there are.
+    fn push(&mut self, note: Note) {
+        if self.0.len() == self.0.capacity() {
+            self.settle();
+            self.0.reserve(self.0.len().max(1));
+        }
+        self.0.push(note);
+    }
+
+    /// Leaves the last note of each part, in the order of the parts, and none of those that are no more.
+    fn settle(&mut self) {
+        let of = |note: &Note| (note.draft, note.part);
+        self.0.reverse();
+        self.0.sort_by_key(of);
+        self.0.dedup_by_key(|note| of(note));
+        self.0.retain(|note| note.says.is_some());
+    }
+
+    fn into_parts(mut self) -> Vec<RestingPart> {
+        self.settle();
+        self.0.into_iter().filter_map(|note| note.says).collect()
+    }
+}
+
 /// A message that rests no more.
 pub struct Taken {
     pub mark: Mark,
@@ -148,6 +185,8 @@ pub struct Taken {
 #[derive(Default)]
 pub struct Resting {
     messages: HashMap<Mark, Parts>,
+    /// Until [`Resting::restored`]: what was noted of messages of several parts.
+    several: HashMap<Mark, Notes>,
     due: BTreeSet<(Timestamp, Mark)>,
     forget: BTreeSet<(Timestamp, Mark)>,
     drafts: usize,
@@ -162,6 +201,10 @@ impl Resting {
 
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
+    }
+
+    pub fn has(&self, key: &Key) -> bool {
+        self.messages.contains_key(&Mark::of(key))
     }
 
     /// When time first reaches one.
@@ -220,36 +263,42 @@ impl Resting {
     /// Notes a part that the changelog has, in place of what was noted of it before. Timers and counts come with
     /// [`Resting::restored`].
     pub fn note(&mut self, mark: Mark, part: RestingPart) {
-        let Some(parts) = self.messages.get_mut(&mark) else {
-            self.messages.insert(mark, Parts::One(part));
-            return;
-        };
-        match parts {
-            Parts::One(only) if only.is(part.draft, part.part) => *only = part,
-            _ => {
-                let mut all = without(parts, part.draft, part.part);
-                all.push(part);
-                *parts = Parts::of(all);
+        let note = |part: RestingPart| Note { draft: part.draft, part: part.part, says: Some(part) };
+        if let Some(Parts::One(only)) = self.messages.get_mut(&mark) {
+            if only.is(part.draft, part.part) {
+                *only = part;
+                return;
             }
+            let first = note(*only);
+            self.messages.remove(&mark);
+            self.several.entry(mark).or_default().push(first);
+        }
+        match self.several.get_mut(&mark) {
+            Some(notes) => notes.push(note(part)),
+            None => drop(self.messages.insert(mark, Parts::One(part))),
         }
     }
 
     /// Notes that the changelog has a part no more.
     pub fn note_forgotten(&mut self, record: &RecordRef, part: usize) {
-        let mark = Mark::of(&record.key);
-        let Some(parts) = self.messages.get_mut(&mark) else { return };
+        let (mark, draft) = (Mark::of(&record.key), draft_name(record));
         // A part that has no such number was never noted.
-        let left = u32::try_from(part)
-            .map_or_else(|_| parts.as_slice().to_vec(), |part| without(parts, draft_name(record), part));
-        if left.is_empty() {
+        let Ok(part) = u32::try_from(part) else { return };
+        if let Some(notes) = self.several.get_mut(&mark) {
+            notes.push(Note { draft, part, says: None });
+        } else if self.messages.get(&mark).is_some_and(|parts| parts.as_slice()[0].is(draft, part)) {
             self.messages.remove(&mark);
-        } else {
-            *parts = Parts::of(left);
         }
     }
 
     /// Ends the noting; false where a draft lacks its first part.
     pub fn restored(&mut self) -> bool {
+        for (mark, notes) in std::mem::take(&mut self.several) {
+            let parts = notes.into_parts();
+            if !parts.is_empty() {
+                self.messages.insert(mark, Parts::of(parts));
+            }
+        }
         let (mut due, mut forget) = (Vec::new(), Vec::with_capacity(self.messages.len()));
         for (mark, parts) in &self.messages {
             if !parts.is_whole() {
@@ -268,8 +317,4 @@ impl Resting {
         self.forget = forget.into_iter().collect();
         true
     }
-}
-
-fn without(parts: &Parts, draft: u64, part: u32) -> Vec<RestingPart> {
-    parts.as_slice().iter().filter(|it| !it.is(draft, part)).copied().collect()
 }

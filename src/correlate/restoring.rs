@@ -150,8 +150,10 @@ impl Correlator {
         let messages = self.keys.get_mut(key).expect("it was just put back");
         checked::whole(key, messages)?;
         messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
+        messages.stays = messages.is_large();
         for (tag, draft) in &mut messages.drafts {
             let record = RecordRef { key: key.clone(), tag: *tag };
+            draft.restored();
             for (part, piece) in draft.located() {
                 self.located.insert(piece.evidence.identity(), (*tag, part));
                 if let Some(event) = event_digest(piece) {
@@ -161,17 +163,39 @@ impl Correlator {
             match timer(&self.rules.timing, draft.open, draft.touched_at) {
                 Timer::Due(at) => {
                     draft.due = Some(Due::Look(at));
-                    self.due.insert((at, record));
+                    self.due.insert((at, record), messages.stays);
                 }
-                Timer::Forget(at) => drop(self.forget.insert((at, record))),
+                Timer::Forget(at) => self.forget.insert((at, record), messages.stays),
                 Timer::None => {}
             }
         }
         if messages.guards > 1 {
             messages.build_index();
         }
-        self.closed.push_back(key.clone());
+        self.queue(key);
         Ok(())
+    }
+
+    /// Queues a key for resting, where it is not queued already.
+    pub(super) fn queue(&mut self, key: &Key) {
+        let messages = self.keys.get_mut(key).expect("who queues a key has it at hand");
+        if !messages.stays && !std::mem::replace(&mut messages.queued, true) {
+            self.closed.push_back(key.clone());
+        }
+    }
+
+    /// Whether a key may ever rest has changed.
+    pub(super) fn set_stays(&mut self, key: &Key, stays: bool) {
+        let messages = self.keys.get_mut(key).expect("whoever changed it has it at hand");
+        messages.stays = stays;
+        for (tag, draft) in &messages.drafts {
+            let record = RecordRef { key: key.clone(), tag: *tag };
+            match draft.due {
+                Some(due) => self.due.shift((due.at(), record), stays),
+                None => self.forget.shift((draft.touched_at.plus(self.rules.timing.remember), record), stays),
+            }
+        }
+        self.queue(key);
     }
 
     /// Lays down what is too many to be at hand: of the drafts that are not open those that were closed first, of the
@@ -179,29 +203,40 @@ impl Correlator {
     pub(super) fn rest(&mut self) {
         // Whatever cannot rest yet is asked again next time.
         for _ in 0..self.closed.len() {
-            if self.forget.len() <= self.rules.awake_max.closed {
+            if self.forget.ordinary().len() <= self.rules.awake_max.closed {
                 break;
             }
             let key = self.closed.pop_front().expect("counted");
-            let Some(messages) = self.keys.get(&key) else { continue };
+            let Some(messages) = self.keys.get_mut(&key) else { continue };
+            messages.queued = false;
             if may_rest(messages) && !messages.drafts.values().any(|draft| draft.open) {
                 self.lay_down(&key);
             } else if messages.drafts.values().any(|draft| !draft.open) {
-                self.closed.push_back(key);
+                self.queue(&key);
             }
         }
-        // Who is at hand may be named more than once: sweep before the names outgrow what they name.
-        if self.closed.len() > 2 * self.forget.len() + limits::SWEEP_SLACK {
-            self.closed = self.forget.iter().map(|(_, record)| record.key.clone()).collect();
+        // Who went to rest otherwise is still named: sweep before the names outgrow what they name.
+        if self.closed.len() > 2 * self.forget.ordinary().len() + limits::SWEEP_SLACK {
+            self.sweep();
         }
-        let excess = self.due.len().saturating_sub(self.rules.awake_max.open);
-        let last: Vec<Key> = self.due.iter().rev().take(excess).map(|(_, record)| record.key.clone()).collect();
+        let excess = self.due.ordinary().len().saturating_sub(self.rules.awake_max.open);
+        let last: Vec<Key> = self.due.ordinary().rev().take(excess).map(|(_, record)| record.key.clone()).collect();
         for key in last {
             // One of several open drafts of a key takes the others with it.
             if self.keys.get(&key).is_some_and(may_rest) {
                 self.lay_down(&key);
             }
         }
+    }
+
+    fn sweep(&mut self) {
+        for key in self.closed.drain(..) {
+            if let Some(messages) = self.keys.get_mut(&key) {
+                messages.queued = false;
+            }
+        }
+        let at_hand: Vec<Key> = self.forget.ordinary().map(|(_, record)| record.key.clone()).collect();
+        at_hand.iter().for_each(|key| self.queue(key));
     }
 
     fn lay_down(&mut self, key: &Key) {
@@ -233,13 +268,66 @@ fn another_lies_at(place: Place) -> Unreadable {
     Unreadable(format!("another message lies at its place, {place}"))
 }
 
-/// The changelog has all of it as it is; and it is not one of those with very many messages, which would be read anew for
-/// each piece.
+/// The changelog has all of it as it is; and it is not one of those with very much, which would be read anew for each
+/// piece.
 fn may_rest(messages: &Messages) -> bool {
-    messages.drafts.len() <= limits::RESTING_DRAFTS_MAX && messages.drafts.values().all(Draft::may_rest)
+    !messages.stays && messages.drafts.values().all(Draft::may_rest)
 }
 
 /// What time does first to a draft as the changelog has it.
 fn timer(timing: &Timing, open: bool, touched_at: Timestamp) -> Timer {
     if open { Timer::Due(touched_at.plus(timing.settle)) } else { Timer::Forget(touched_at.plus(timing.remember)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        arrival::{Input, Position},
+        correlate::{AwakeMax, Piece, Rules, Seen, TopicNames},
+        evidence,
+        record::{ArchiveFormat, ValueBytesMax},
+    };
+
+    /// Nothing was written, so nothing is read.
+    struct Empty;
+
+    impl Changelog for Empty {
+        fn read(&mut self, places: &[Place]) -> Result<Vec<StoredDraft>, Unreadable> {
+            panic!("nothing lies at {places:?}")
+        }
+    }
+
+    fn rules() -> Rules {
+        let topic_names = TopicNames { reports: "r".into(), envelopes: "e".into(), strays: "s".into() };
+        let (timing, value_bytes_max) = (Timing::default(), ValueBytesMax::default());
+        let (archive_format, awake_max) = (ArchiveFormat::Record, AwakeMax { open: 0, closed: 0 });
+        Rules { timing, topic_names, value_bytes_max, archive_format, awake_max }
+    }
+
+    /// A turn looks at each name that is queued.
+    #[test]
+    fn a_key_is_queued_once_and_only_if_it_may_rest() {
+        for (messages, queued) in [(1, 1), (limits::RESTING_DRAFTS_MAX, 1), (limits::RESTING_DRAFTS_MAX + 1, 0)] {
+            let mut correlator = Correlator::new(rules());
+            for turn in 1..4 {
+                for number in 0..messages {
+                    let mail = format!("Message-ID: <a@b>\r\nDate: {number}\r\nSubject: {turn}\r\n\r\n");
+                    let position = Position { input: Input::Reports, partition: 0, offset: 0 };
+                    let seen = Seen { position, at: Timestamp(0), server: None, size: 0 };
+                    let piece = Piece::new(evidence::read_mail(mail.as_bytes()).unwrap(), seen, Vec::new());
+                    correlator.handle_evidence(piece, Timestamp(0), &mut Empty).unwrap();
+                }
+                let mut budget = Budget { records: usize::MAX, bytes: i64::MAX, forgotten: usize::MAX };
+                let now = Timestamp(0).plus(Duration::from_secs(3600));
+                // Each is looked at, and then closed.
+                correlator.handle_time(now, &mut budget, &mut Empty).unwrap();
+                correlator.handle_turn_end(turn);
+                while correlator.poll_effect().is_some() {}
+                assert_eq!((correlator.drafts(), correlator.closed.len()), ((0, messages), queued), "{messages}");
+            }
+        }
+    }
 }

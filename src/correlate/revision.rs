@@ -7,11 +7,11 @@ use crate::{
     avro,
     correlate::{
         Complete, Rules, WantedOriginal,
-        draft::Draft,
+        draft::{Draft, LastRevision},
         entry,
         identity::RecordRef,
         merge,
-        stored::{Carried, Published},
+        stored::Carried,
     },
     evidence::Flag,
     mail::Digest,
@@ -27,21 +27,19 @@ pub fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp
         let merge::Merge { record, wanted, notice } = merge::merge(id, &entries, draft.reused, &rules.topic_names);
         (record, wanted, notice)
     };
-    let carriers = entries.iter().flat_map(|entry| entry.originals().map(|(position, _)| position)).collect();
+    let carriers = entries.iter().flat_map(|entry| entry.originals().map(|(seen, _)| seen.position)).collect();
     let digest = Digest::of(&avro::encode_datum(&record));
-    let mut published =
-        draft.published.take().unwrap_or(Published { revision: 0, digest: Digest([0; 32]), carried: Vec::new() });
-    if published.revision > 0 && published.digest == digest {
-        draft.published = Some(published);
+    if draft.published.is_some_and(|last| last.digest == digest) {
         return None;
     }
-    published.revision += 1;
-    published.digest = digest;
-    record.revision = published.revision;
+    record.revision = 1 + draft.published.map_or(0, |last| last.revision);
     record.closed_at = now.0;
-    let wanted = carry(&mut record, wanted, &mut published, rules);
-    let non_delivery = notice.filter(|_| published.revision == 1);
-    draft.published = Some(published);
+    draft.published = Some(LastRevision { revision: record.revision, digest });
+    let wanted = carry(&mut record, wanted, draft, rules);
+    if let Some((closed, _)) = &notice {
+        draft.mark_told(&closed.notice);
+    }
+    let non_delivery = notice.filter(|(_, told)| !told).map(|(closed, _)| closed);
     Some(Complete { record, wanted, carriers, non_delivery })
 }
 
@@ -60,11 +58,10 @@ fn superseded(id: &RecordRef, draft: &Draft) -> JournalRecord {
 fn carry(
     record: &mut JournalRecord,
     wanted: Vec<WantedOriginal>,
-    published: &mut Published,
+    draft: &mut Draft,
     rules: &Rules,
 ) -> Vec<WantedOriginal> {
-    let carried: HashMap<Digest, &Carried> =
-        published.carried.iter().map(|carried| (carried.sha256, carried)).collect();
+    let carried: HashMap<Digest, &Carried> = draft.carried().map(|carried| (carried.sha256, carried)).collect();
     let again = rules.archive_format == ArchiveFormat::Report;
     let mut by_reference = record.flags.contains(&Flag::OriginalByReference);
     let mut waiting = Vec::new();
@@ -88,10 +85,10 @@ fn carry(
     }
     let newly = waiting.iter().filter(|original| !carried.contains_key(&original.sha256)).map(|original| {
         let reference = record.originals.get(original.index).and_then(|recorded| recorded.reference.clone());
-        Carried { sha256: original.sha256, revision: published.revision, reference }
+        Carried { sha256: original.sha256, revision: record.revision, reference }
     });
     let newly: Vec<Carried> = newly.collect();
-    published.carried.extend(newly);
+    draft.carry(newly);
     fitting
 }
 

@@ -7,6 +7,7 @@ use crate::{
     arrival::{Position, Timestamp},
     correlate::effect::DraftKey,
     evidence::{Evidence, Kind},
+    limits,
     mail::{Digest, Key},
 };
 
@@ -16,7 +17,7 @@ use crate::{
 pub struct StoredDraft {
     pub record_id: String,
     pub key: Key,
-    /// 0 is the first; the fields below `pieces` count in the first only.
+    /// 0 is the first; the fields below `pieces` count in the first only, but for what `published` carried.
     pub part: i32,
     pub pieces: Vec<Piece>,
     /// While open: when something last came, moved or was told, which the closing timers count from. Then: when it was
@@ -58,7 +59,7 @@ pub struct Published {
     pub revision: i32,
     /// Of the record, its revision number, closing time and the originals' contents and references aside.
     pub digest: Digest,
-    /// Which revision carried which original.
+    /// Which revision carried which original that a piece of this part brought; of an older version, of any part.
     pub carried: Vec<Carried>,
 }
 
@@ -70,6 +71,13 @@ pub struct Carried {
     pub reference: Option<String>,
 }
 
+impl Carried {
+    /// Bytes that it takes in the changelog, at most.
+    pub fn datum_bytes_at_most(&self) -> usize {
+        80 + self.reference.as_ref().map_or(0, String::len)
+    }
+}
+
 /// A piece of evidence and where it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
@@ -78,9 +86,50 @@ pub struct Piece {
     pub seen: Seen,
     /// The journals that any of its copies came to, sorted.
     pub journals: Vec<String>,
+    /// What its notice tells has gone to `journal.ndr`. None: an older version did not keep it.
+    #[serde(default)]
+    pub non_delivery_told: Option<bool>,
 }
 
 impl Piece {
+    pub fn new(evidence: Evidence, seen: Seen, journals: Vec<String>) -> Piece {
+        Piece { evidence: evidence.into(), seen, journals: bounded_journals(journals), non_delivery_told: Some(false) }
+    }
+
+    /// Joins a copy of the same bytes: the lowest position counts, and every journal. Says whether that told anything
+    /// new.
+    pub fn join(&mut self, copy: Piece) -> bool {
+        let mut changed = false;
+        if copy.seen < self.seen {
+            self.seen = copy.seen;
+            changed = true;
+        }
+        if copy.journals.iter().any(|journal| self.journals.binary_search(journal).is_err()) {
+            let all = self.journals.iter().cloned().chain(copy.journals).collect();
+            let before = std::mem::replace(&mut self.journals, bounded_journals(all));
+            changed |= self.journals != before;
+        }
+        changed
+    }
+
+    /// The journals that are recorded.
+    pub fn recorded_journals(&self) -> impl Iterator<Item = &String> {
+        let first = self.journals.iter().take(limits::ARRIVAL_JOURNALS_MAX);
+        first.filter(|journal| journal.len() <= limits::JOURNAL_ADDRESS_BYTES_MAX)
+    }
+
+    /// Some of its journals are left out.
+    pub fn lacks_journals(&self) -> bool {
+        self.recorded_journals().count() < self.journals.len()
+    }
+
+    /// Bytes that it takes in the changelog, at most.
+    pub fn datum_bytes_at_most(&self) -> usize {
+        let server = self.seen.server.as_ref().map_or(0, String::len);
+        let journals = self.journals.iter().map(|journal| 4 + journal.len());
+        80 + self.evidence.datum_bytes_at_most() + server + journals.sum::<usize>()
+    }
+
     /// Who says so: as the producer told, else as the bytes tell.
     pub fn server(&self) -> Option<&str> {
         self.seen.server.as_deref().or(self.evidence.server.as_deref())
@@ -96,6 +145,18 @@ impl Piece {
     }
 }
 
+/// The first of the journals in their order. What is left out is known by one more than are recorded, or by the
+/// beginning of one that is longer: so it is the same cut whichever copy comes first.
+pub fn bounded_journals(mut journals: Vec<String>) -> Vec<String> {
+    for journal in &mut journals {
+        journal.truncate(journal.ceil_char_boundary(limits::JOURNAL_ADDRESS_BYTES_MAX + 1));
+    }
+    journals.sort_unstable();
+    journals.dedup();
+    journals.truncate(limits::ARRIVAL_JOURNALS_MAX + 1);
+    journals
+}
+
 /// A server is compared without regard to case and to the dot that may close a domain name.
 pub fn server_key(server: &str) -> String {
     server.trim_end_matches('.').to_lowercase()
@@ -106,4 +167,7 @@ pub struct Seen {
     pub position: Position,
     pub at: Timestamp,
     pub server: Option<String>,
+    /// Of the arrival, bytes; 0 where an older version did not keep it.
+    #[serde(default)]
+    pub size: i64,
 }

@@ -1,7 +1,7 @@
 //! How much one arrival may claim: what its evidence holds must fit one entry of the changelog, and a few bytes of an
 //! arrival must not become many of evidence. What is left out is flagged.
 
-use super::{Evidence, Flag, GroupClaim, Notice, RecipientClaim, RecipientStatus};
+use super::{Evidence, Flag, GroupClaim, Notice, Original, RecipientClaim, RecipientStatus};
 use crate::limits;
 
 /// Leaves out what is beyond the bounds; the last of a list goes first.
@@ -18,7 +18,7 @@ pub(super) fn bound(evidence: &mut Evidence) {
     if let Some(notice) = &mut evidence.notice {
         cut |= keep_fitting(&mut notice.statuses, &mut room, status_bytes);
     }
-    cut |= keep_fitting(&mut evidence.groups, &mut room, |group: &GroupClaim| 16 + group.address.len());
+    cut |= keep_fitting(&mut evidence.groups, &mut room, group_bytes);
     cut |= keep_fitting(&mut evidence.journaled_to, &mut room, |address| 4 + address.len());
     let tags = evidence.tags.len();
     evidence.tags.retain(|_, value| value.len() <= limits::HEADER_TEXT_BYTES_MAX);
@@ -27,6 +27,46 @@ pub(super) fn bound(evidence: &mut Evidence) {
     if cut && let Err(place) = evidence.flags.binary_search(&Flag::Truncated) {
         evidence.flags.insert(place, Flag::Truncated);
     }
+}
+
+impl Evidence {
+    /// Bytes that the evidence takes as Avro, at most.
+    pub fn datum_bytes_at_most(&self) -> usize {
+        let Evidence { message_id, network_message_id, report_id, server, sender, on_behalf_of, subject, .. } = self;
+        let texts = [message_id, network_message_id, report_id, server, sender, on_behalf_of, subject];
+        let lists = [
+            texts.into_iter().map(text_bytes).sum(),
+            self.recipients.iter().map(RecipientClaim::datum_bytes_at_most).sum(),
+            self.groups.iter().map(group_bytes).sum(),
+            self.journaled_to.iter().map(|address| 4 + address.len()).sum(),
+            self.originals.iter().map(original_bytes).sum(),
+            self.notice.as_ref().map_or(0, notice_bytes),
+            self.flags.len() * FLAG_BYTES_MAX,
+            self.tags.iter().map(|(name, value)| 10 + name.len() + value.len()).sum::<usize>(),
+        ];
+        160 + self.key.as_str().len() + lists.iter().sum::<usize>()
+    }
+}
+
+/// The longest name of a flag, and its length.
+const FLAG_BYTES_MAX: usize = 24;
+
+fn text_bytes(text: &Option<String>) -> usize {
+    text.as_ref().map_or(1, |text| 5 + text.len())
+}
+
+fn group_bytes(group: &GroupClaim) -> usize {
+    16 + group.address.len()
+}
+
+fn original_bytes(original: &Original) -> usize {
+    let from: usize = original.from.iter().map(|address| 4 + address.len()).sum();
+    250 + text_bytes(&original.place.uri) + text_bytes(&original.subject) + from
+}
+
+fn notice_bytes(notice: &Notice) -> usize {
+    let texts = [&notice.about, &notice.reporting_mta, &notice.original_envelope_id];
+    40 + texts.into_iter().map(text_bytes).sum::<usize>() + notice.statuses.iter().map(status_bytes).sum::<usize>()
 }
 
 impl RecipientClaim {

@@ -8,6 +8,7 @@ use rdkafka::{
 
 use crate::{
     arrival::{Arrival, Input, Position, Timestamp},
+    correlate::bounded_journals,
     limits, telemetry,
     turn::stray::{self, JOURNAL_RECIPIENT, RECEIVED_AT, SERVER},
 };
@@ -31,18 +32,12 @@ pub fn arrival(message: &BorrowedMessage<'_>, input: Input, now: Timestamp) -> A
     bounded(plain(position, bytes, key, headers, stamped, now))
 }
 
-/// Leaves out what a producer said beyond the bounds: all of it is kept in the changelog, and in every record.
+/// Leaves out what a producer said beyond the bounds: it goes home with the arrival, and into every record.
 fn bounded(mut arrival: Arrival) -> Arrival {
-    let fits = |text: &String| text.len() <= limits::TOLD_NAME_BYTES_MAX;
-    if arrival.server.take_if(|server| !fits(server)).is_some() {
+    if arrival.server.take_if(|server| server.len() > limits::SERVER_NAME_BYTES_MAX).is_some() {
         telemetry::ignored_header(SERVER);
     }
-    let journals = arrival.journal_recipients.len();
-    arrival.journal_recipients.retain(fits);
-    arrival.journal_recipients.truncate(limits::TOLD_JOURNALS_MAX);
-    if arrival.journal_recipients.len() < journals {
-        telemetry::ignored_header(JOURNAL_RECIPIENT);
-    }
+    arrival.journal_recipients = bounded_journals(arrival.journal_recipients);
     arrival
 }
 
@@ -114,14 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn names_longer_than_a_line_are_ignored() {
+    fn what_a_producer_says_beyond_the_bounds_is_left_out() {
         let position = Position { input: Input::Reports, partition: 1, offset: 2 };
         let mut told = Arrival::new(position, NOW, Bytes::new());
         told.server = Some("s".repeat(999));
-        told.journal_recipients = vec!["j".repeat(998); 101];
-        told.journal_recipients.insert(0, "j".repeat(999));
+        told.journal_recipients = (0..1_000).map(|number| format!("{number}@journal.example")).collect();
         let bounded = bounded(told);
-        assert_eq!((bounded.server, bounded.journal_recipients), (None, vec!["j".repeat(998); 100]));
+        assert_eq!((bounded.server, bounded.journal_recipients.len()), (None, limits::ARRIVAL_JOURNALS_MAX + 1));
     }
 
     #[test]

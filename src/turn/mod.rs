@@ -253,7 +253,7 @@ impl Tasks {
             wall,
             budget: Budget {
                 records: self.share.of(limits::TURN_RECORDS_MAX),
-                bytes: i64::try_from(self.share.of(limits::TURN_ORIGINAL_BYTES_MAX)).unwrap_or(i64::MAX),
+                bytes: i64::try_from(self.share.of(limits::TURN_PUBLISHED_BYTES_MAX)).unwrap_or(i64::MAX),
                 forgotten: self.share.of(limits::TURN_FORGOTTEN_MAX),
             },
             output: TurnOutput { number: self.turns, ..TurnOutput::default() },
@@ -270,7 +270,7 @@ impl Tasks {
             // The arrival itself is still unread here: the wall clock must not close what it belongs to.
             self.advance(&arrival, progress, &unread, &mut turn, bodies)?;
             unread.take(&arrival);
-            self.take_arrival(arrival, evidence, &mut turn, bodies)?;
+            self.take_arrival(arrival, evidence, &mut turn);
         }
         self.end_turn(progress, &mut turn, bodies)?;
         let completes = self.drain_completes();
@@ -337,19 +337,13 @@ impl Tasks {
         Ok(())
     }
 
-    fn take_arrival(
-        &mut self,
-        arrival: Arrival,
-        evidence: Result<Evidence, Rejection>,
-        turn: &mut Turn,
-        bodies: &mut dyn Bodies,
-    ) -> Result<(), Unreadable> {
+    fn take_arrival(&mut self, arrival: Arrival, evidence: Result<Evidence, Rejection>, turn: &mut Turn) {
         turn.output.counts.arrivals += 1;
         let evidence = match evidence {
             Ok(evidence) => evidence,
             Err(rejection) => {
                 self.reject(&arrival, &rejection, turn);
-                return Ok(());
+                return;
             }
         };
         let partition = arrival.position.partition;
@@ -360,17 +354,16 @@ impl Tasks {
             turn.output.outgoing.push(stray);
             let reason = format!("sent to its home, partition {home}");
             self.enter(&arrival, Disposition::Moved, None, Some(reason), turn);
-            return Ok(());
+            return;
         }
         let kind = evidence.kind;
         let carries = !evidence.originals.is_empty();
-        let (piece, mut drafts) = (piece(&arrival, evidence), Drafts { partition, bodies });
-        let merged = self.task(partition).correlator.handle_evidence(piece, turn.wall, &mut drafts)?;
+        let piece = piece(&arrival, evidence);
+        let merged = self.task(partition).correlator.handle_awake(piece, turn.wall);
         if carries && merged.outcome == Outcome::New {
             self.recent.insert(arrival.origin, arrival.bytes.clone());
         }
         self.enter_merged(&arrival, kind, merged, turn);
-        Ok(())
     }
 
     fn enter_merged(&mut self, arrival: &Arrival, kind: Kind, merged: Merged, turn: &mut Turn) {
@@ -546,9 +539,7 @@ fn read_evidence(arrival: &Arrival) -> Result<Evidence, Rejection> {
 }
 
 fn piece(arrival: &Arrival, evidence: Evidence) -> Piece {
-    let mut journals = arrival.journal_recipients.clone();
-    journals.sort_unstable();
-    journals.dedup();
-    let seen = Seen { position: arrival.origin, at: arrival.at, server: arrival.server.clone() };
-    Piece { evidence: evidence.into(), seen, journals }
+    let (server, size) = (arrival.server.clone(), i64::try_from(arrival.bytes.len()).unwrap_or(i64::MAX));
+    let seen = Seen { position: arrival.origin, at: arrival.at, server, size };
+    Piece::new(evidence, seen, arrival.journal_recipients.clone())
 }

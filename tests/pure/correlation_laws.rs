@@ -9,7 +9,7 @@ use mailjournal::{
         AwakeMax, Budget, Complete, Correlator, DraftKey, Effect, Entry, Merged, Piece, Rules, StoredDraft, Timing,
         TopicNames,
     },
-    evidence::{DeliveryClaim, DeliveryKind, How, Kind, RecipientKind, Role},
+    evidence::{DeliveryClaim, DeliveryKind, How, Kind, Notice, RecipientKind, Role},
     mail::Digest,
     record::{ArchiveFormat, JournalRecord, Status, ValueBytesMax},
 };
@@ -208,7 +208,7 @@ fn claims() -> impl Strategy<Value = Vec<mailjournal::evidence::RecipientClaim>>
 }
 
 pub fn piece() -> impl Strategy<Value = Piece> {
-    let kind = select(vec![Kind::Report, Kind::Report, Kind::EnvelopeEvent, Kind::PlainCopy]);
+    let kind = select(vec![Kind::Report, Kind::Report, Kind::EnvelopeEvent, Kind::PlainCopy, Kind::Notice]);
     let guard = select(vec![None, None, Some("p@x.example"), Some("q@x.example"), Some("r@x.example")]);
     let with_original = any::<bool>();
     let told = (select(vec![None, Some("s"), Some("t")]), select(vec![None, Some("p@x.example"), Some("q@x.example")]));
@@ -227,6 +227,9 @@ pub fn piece() -> impl Strategy<Value = Piece> {
             evidence.tags.extend(subject.map(|label| ("label".to_owned(), format!("{label} {name}"))));
             if with_original || guard.is_some() {
                 evidence.originals.push(original(guard, body, &format!("{guard:?} {body} {}", name % 3)));
+            }
+            if kind == Kind::Notice {
+                evidence.notice = Some(Notice { reporting_mta: Some(what), is_bounce: true, ..Notice::default() });
             }
             if kind == Kind::EnvelopeEvent {
                 evidence.server = Some(if name % 2 == 0 { "ex1.example" } else { "EX1.example." }.into());
@@ -318,6 +321,23 @@ proptest! {
                 let originals = |record: &JournalRecord| record.originals.iter().map(|original| original.sha256).collect::<Vec<_>>();
                 prop_assert!(same != before || originals(&record) != originals(&before), "said twice: {}", record.record_id);
             }
+        }
+    }
+
+    #[test]
+    fn a_notice_is_told_once_and_of_each_record_that_has_any_one((pieces, shuffled, between) in history()) {
+        let subject = run(&shuffled, &between, SMALL);
+        let mut told = BTreeSet::new();
+        for closed in subject.completes.iter().filter_map(|complete| complete.non_delivery.as_ref()) {
+            prop_assert!(told.insert(closed.id), "{} is told twice", closed.id);
+        }
+        for record in subject.last().values() {
+            let tells = |id: &&Digest| pieces.iter().any(|piece| {
+                piece.evidence.id == **id && piece.evidence.notice.is_some() && !piece.evidence.originals.is_empty()
+            });
+            let notices: Vec<&Digest> = record.evidence.iter().map(|entry| &entry.sha256).filter(tells).collect();
+            let one_told = notices.iter().any(|id| told.contains(*id));
+            prop_assert!(notices.is_empty() || one_told, "{} tells of none of {notices:?}", record.record_id);
         }
     }
 

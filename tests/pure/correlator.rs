@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use mailjournal::{
     arrival::Timestamp,
-    correlate::{Budget, Outcome, Piece},
+    correlate::{AwakeMax, Budget, Outcome, Piece, Rules},
     evidence::{Evidence, Kind, Notice, Original, Place, PlaceKind, RecipientKind, Role},
+    limits,
     mail::Guard,
-    record::{ClosedBecause, Flag, JournalRecord, OriginalRole},
+    record::{ClosedBecause, Flag, JournalRecord, OriginalRole, Status},
 };
 use proptest::{prelude::*, sample::select};
 
 use crate::{
     correlation_laws::{SMALL, Subject, UNBOUNDED, piece, rules},
-    support::pieces::{evidence, original, recipient, seen},
+    support::laws::lying::NONE_AWAKE,
+    support::pieces::{KEY, evidence, original, recipient, seen},
 };
 
 const DAY: i64 = 86_400;
@@ -32,7 +34,7 @@ fn told(name: &str, sender: &str, guard: Option<&str>, second: i64) -> Piece {
 }
 
 fn record_id(guard: &str) -> String {
-    format!("{}#{}", crate::support::pieces::KEY, Guard::of(guard.as_bytes(), b"date"))
+    format!("{}#{}", KEY, Guard::of(guard.as_bytes(), b"date"))
 }
 
 fn closed(pieces: &[Piece]) -> Subject {
@@ -73,10 +75,29 @@ fn a_draft_is_not_forgotten_before_it_is_published() {
 fn the_bytes_of_a_turn_are_bounded_too() {
     let mut subject = Subject::new();
     for name in ["p@x.example", "q@x.example", "r@x.example"] {
-        subject.take(&told(name, name, Some(name), 0));
+        // An original of 100 bytes, in a report that is read whole for it.
+        let mut piece = told(name, name, Some(name), 0);
+        piece.seen.size = 1_000_000;
+        subject.take(&piece);
     }
-    // Each has an original of 100 bytes.
-    subject.pass(at(100), Budget { records: usize::MAX, bytes: 150, forgotten: usize::MAX });
+    subject.pass(at(100), Budget { records: usize::MAX, bytes: 1_500_000, forgotten: usize::MAX });
+    subject.drain();
+    assert_eq!(subject.published.len(), 2);
+}
+
+/// Without any original a record of very many recipients is large.
+#[test]
+fn the_records_of_a_turn_are_bounded_by_their_bytes() {
+    let mut subject = Subject::new();
+    for name in ["p", "q", "r"] {
+        let mut piece = told(name, name, None, 0);
+        let evidence = Arc::make_mut(&mut piece.evidence);
+        evidence.key = mailjournal::mail::Key(format!("<{name}@x.example>").into());
+        let recipients = (0..10_000).map(|number| recipient(&format!("r{number}@x.example"), Role::To, &[]));
+        evidence.recipients.extend(recipients);
+        subject.take(&piece);
+    }
+    subject.pass(at(10_000), Budget { records: usize::MAX, bytes: 450_000, forgotten: usize::MAX });
     subject.drain();
     assert_eq!(subject.published.len(), 2);
 }
@@ -164,6 +185,60 @@ proptest! {
             subject.published
         };
         prop_assert_eq!(run(false, UNBOUNDED), run(true, SMALL));
+    }
+}
+
+// Who stays at hand.
+
+fn of_id(id: &str, name: &str, guard: Option<&str>, second: i64) -> Piece {
+    let mut piece = told(name, name, guard, second);
+    Arc::make_mut(&mut piece.evidence).key = mailjournal::mail::Key(format!("<{id}@x.example>").into());
+    piece
+}
+
+/// A constant id, whose messages never rest, takes nobody's place; when most of them are forgotten it is as any other.
+#[test]
+fn an_id_of_very_many_messages_sends_no_other_to_rest() {
+    let mut subject = Subject::with(Rules { awake_max: AwakeMax { open: 3, closed: 3 }, ..rules() }, UNBOUNDED);
+    for number in 0..100 {
+        let guard = format!("m{number}");
+        subject.take(&of_id("constant", &guard, Some(&guard), if number < 40 { 0 } else { 100 }));
+        subject.drain();
+    }
+    let others = |subject: &mut Subject, name: &str, second| {
+        for number in 0..5 {
+            let name = format!("{name} {number}");
+            subject.take(&of_id(&name, &name, Some(&name), second));
+            subject.drain();
+        }
+        subject.drain();
+    };
+    others(&mut subject, "open", 100);
+    assert_eq!(subject.correlator.at_hand(), 103, "three of those that are open");
+    subject.run_on();
+    subject.drain();
+    assert_eq!(subject.correlator.at_hand(), 103, "three of those that are closed");
+    assert_eq!(subject.correlator.drafts(), (0, 105));
+    // Of the constant id's, those are forgotten that were closed first.
+    subject.time(at(60 + 9 * DAY));
+    subject.drain();
+    assert_eq!(subject.correlator.drafts(), (0, 65));
+    assert!(subject.correlator.at_hand() <= 3);
+}
+
+/// Each late piece would read all of it back.
+#[test]
+fn a_message_of_very_many_parts_stays_at_hand() {
+    for (parts, at_hand) in [(400, 0), (520, 1)] {
+        let mut subject = Subject::with(Rules { awake_max: NONE_AWAKE, ..rules() }, UNBOUNDED);
+        for number in 0..parts {
+            let mut piece = told(&format!("{number}"), "p", Some("p"), 0);
+            Arc::make_mut(&mut piece.evidence).subject = Some("s".repeat(limits::HEADER_TEXT_BYTES_MAX));
+            subject.take(&piece);
+        }
+        subject.run_on();
+        subject.drain();
+        assert_eq!((subject.changelog.len(), subject.correlator.at_hand()), (parts, at_hand));
     }
 }
 
@@ -288,6 +363,64 @@ fn a_non_delivery_is_told_once() {
     assert_eq!(told, [true, false]);
 }
 
+/// A bounce without From and Date of its own: an original of its id takes it along.
+fn unguarded_bounce(name: &str) -> Evidence {
+    let mut notice = bounce();
+    notice.id = mailjournal::mail::Digest::of(name.as_bytes());
+    notice.originals = vec![original(None, name, name)];
+    notice
+}
+
+fn told_with(subject: &Subject) -> Vec<(String, i32)> {
+    let telling = subject.completes.iter().filter(|complete| complete.non_delivery.is_some());
+    telling.map(|complete| (complete.record.record_id.clone(), complete.record.revision)).collect()
+}
+
+#[test]
+fn a_notice_that_moves_is_not_told_again() {
+    for (restart, old) in [(false, false), (true, false), (true, true)] {
+        let copies = ["bounce", "its copy"].map(|name| seen(unguarded_bounce(name), 0, 0));
+        let mut subject = closed(&copies);
+        if old {
+            let pieces = subject.changelog.values_mut().flat_map(|stored| &mut stored.pieces);
+            pieces.for_each(|piece| piece.non_delivery_told = None);
+        }
+        if restart {
+            subject.restart();
+        }
+        for (guard, second) in [("p", 100), ("q", 200), ("r", 300)] {
+            subject.take(&told(guard, guard, Some(guard), second));
+            subject.run_on();
+        }
+        let records = subject.published.iter().filter(|record| record.status == Status::Superseded).count();
+        assert_eq!((told_with(&subject), records > 0), (vec![(KEY.to_owned(), 1)], true), "{restart} {old}");
+    }
+}
+
+#[test]
+fn a_notice_that_an_older_version_kept_but_never_published_is_told() {
+    let mut subject = Subject::new();
+    subject.take(&seen(bounce(), 0, 0));
+    subject.drain();
+    let pieces = subject.changelog.values_mut().flat_map(|stored| &mut stored.pieces);
+    pieces.for_each(|piece| piece.non_delivery_told = None);
+    subject.restart();
+    subject.run_on();
+    assert_eq!(told_with(&subject), [(record_id("bounce"), 1)]);
+}
+
+/// What came before it was of no message yet: the notice is in its second revision.
+#[test]
+fn a_notice_of_a_second_revision_is_told() {
+    let mut subject = closed(&[told("report", "p@x.example", Some("bounce"), 0)]);
+    subject.take(&seen(bounce(), 2_000, 1));
+    subject.run_on();
+    assert_eq!(told_with(&subject), [(record_id("bounce"), 2)]);
+    subject.take(&told("report again", "p@x.example", Some("bounce"), 3_000));
+    subject.run_on();
+    assert_eq!(told_with(&subject).len(), 1);
+}
+
 #[test]
 fn two_originals_that_fit_alone_need_not_fit_together() {
     let mut rules = rules();
@@ -341,7 +474,7 @@ fn parts_that_everything_has_left_are_deleted_from_the_changelog() {
     assert!(subject.changelog.len() > 1);
     subject.take(&told("P", "a@x.example", Some("p"), 100));
     subject.run_on();
-    let of_key = |part: &&mailjournal::correlate::DraftKey| part.record_id == crate::support::pieces::KEY;
+    let of_key = |part: &&mailjournal::correlate::DraftKey| part.record_id == KEY;
     assert_eq!(subject.changelog.keys().filter(of_key).count(), 1, "the first part says what was published");
 }
 

@@ -106,8 +106,9 @@ pub fn draft() -> StoredDraft {
     (bare.notice, bare.message_id, bare.originals) = (None, None, Vec::new());
     let piece = |evidence, server| Piece {
         evidence: std::sync::Arc::new(evidence),
-        seen: Seen { position, at: Timestamp(1_736_157_600_000), server },
+        seen: Seen { position, at: Timestamp(1_736_157_600_000), server, size: 1 << 20 },
         journals: vec!["journal@example.com".into()],
+        non_delivery_told: Some(true),
     };
     StoredDraft {
         record_id: "<a@example.com>#0102030405060708".into(),

@@ -137,8 +137,8 @@ impl Check {
         let Some(evidence) = read_as(arrival.format, &arrival.bytes) else {
             return Err(format!("{position:?} is no evidence, and its row says {:?}", row.disposition));
         };
-        let seen = Seen { position: arrival.origin, at: arrival.at, server: arrival.server.clone() };
-        let piece = Piece { evidence: evidence.into(), seen, journals: arrival.journal_recipients.clone() };
+        let seen = Seen { position: arrival.origin, at: arrival.at, server: arrival.server.clone(), size: 0 };
+        let piece = Piece::new(evidence, seen, arrival.journal_recipients.clone());
         self.consumed.push(Consumed { piece, arrival });
         Ok(())
     }

@@ -1,7 +1,5 @@
 //! Pieces of evidence as a test writes them.
 
-use std::sync::Arc;
-
 use mailjournal::{
     arrival::{Input, Position, Timestamp},
     correlate::{Piece, Seen},
@@ -77,9 +75,5 @@ pub fn group(address: &str, expanded: bool, members: Option<i64>) -> GroupClaim 
 pub fn seen(evidence: Evidence, second: i64, offset: i64) -> Piece {
     let input = if evidence.kind == Kind::EnvelopeEvent { Input::Envelopes } else { Input::Reports };
     let position = Position { input, partition: 0, offset };
-    Piece {
-        evidence: Arc::new(evidence),
-        seen: Seen { position, at: Timestamp(second * 1000), server: None },
-        journals: Vec::new(),
-    }
+    Piece::new(evidence, Seen { position, at: Timestamp(second * 1000), server: None, size: 200 }, Vec::new())
 }

@@ -108,11 +108,9 @@ fn check_bounds(evidence: &Evidence, arrival_bytes: usize) {
 /// What is understood comes back from the changelog.
 fn check_kept(evidence: &Evidence) {
     let position = Position { input: Input::Reports, partition: 0, offset: 0 };
-    let piece = Piece {
-        evidence: evidence.clone().into(),
-        seen: Seen { position, at: Timestamp(0), server: None },
-        journals: Vec::new(),
-    };
+    let seen = Seen { position, at: Timestamp(0), server: None, size: 7 };
+    let piece = Piece::new(evidence.clone(), seen, Vec::new());
+    assert!(avro::encode_datum(&piece).len() <= piece.datum_bytes_at_most(), "{piece:?}");
     let stored = StoredDraft {
         record_id: evidence.key.to_string(),
         key: evidence.key.clone(),
