@@ -11,7 +11,6 @@ use crate::{
         stored::{Piece, Published, StoredDraft},
     },
     evidence::{Evidence, RecipientClaim},
-    limits,
     mail::Digest,
 };
 
@@ -75,13 +74,13 @@ fn join(piece: &mut Piece, copy: Piece) -> bool {
 }
 
 impl Draft {
-    /// Adds a piece that is not in the set yet; returns the part it went to.
-    pub fn insert(&mut self, piece: Piece) -> usize {
+    /// Adds a piece that is not in the set yet, to a part of about so many bytes at most; returns the part it went to.
+    pub fn insert(&mut self, piece: Piece, part_bytes_max: usize) -> usize {
         if self.is_empty() {
             self.moved_to.clear();
         }
         let bytes = weight(&piece);
-        let fits = |part: &Part| part.bytes == 0 || part.bytes + bytes <= limits::DRAFT_PART_BYTES;
+        let fits = |part: &Part| part.bytes == 0 || part.bytes + bytes <= part_bytes_max;
         if !self.parts.last().is_some_and(fits) {
             self.parts.push(Part::default());
         }

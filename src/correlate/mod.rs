@@ -34,6 +34,7 @@ use resting::{Resting, Which};
 use crate::{
     arrival::Timestamp,
     evidence::Evidence,
+    limits,
     mail::{Digest, Guard, Key},
     record::{ArchiveFormat, ClosedBecause, ValueBytesMax},
 };
@@ -74,6 +75,7 @@ pub struct Rules {
     /// original is of no use to an archive.
     pub archive_format: ArchiveFormat,
     pub awake_max: AwakeMax,
+    pub work_max: WorkMax,
 }
 
 /// How many drafts stay at hand; of the others only their place in the changelog is known. What no turn has written yet is
@@ -83,6 +85,32 @@ pub struct AwakeMax {
     pub open: usize,
     /// Published, and remembered.
     pub closed: usize,
+}
+
+/// How much is stored, read back or published at once. By default what [`limits`] says, which no simulation could reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkMax {
+    pub draft_part_bytes: usize,
+    pub wake_parts: usize,
+    pub resting_drafts: usize,
+    pub turn: Budget,
+    pub restore_batch_bytes: usize,
+}
+
+impl Default for WorkMax {
+    fn default() -> WorkMax {
+        WorkMax {
+            draft_part_bytes: limits::DRAFT_PART_BYTES,
+            wake_parts: limits::WAKE_PARTS_MAX,
+            resting_drafts: limits::RESTING_DRAFTS_MAX,
+            turn: Budget {
+                records: limits::TURN_RECORDS_MAX,
+                bytes: limits::TURN_ORIGINAL_BYTES_MAX,
+                forgotten: limits::TURN_FORGOTTEN_MAX,
+            },
+            restore_batch_bytes: limits::RESTORE_BATCH_BYTES,
+        }
+    }
 }
 
 /// What became of a piece of evidence.
@@ -101,7 +129,7 @@ pub enum Outcome {
 }
 
 /// How much one turn may still publish, so that a backlog of drafts that fall due at once does not fill the memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     pub records: usize,
     /// Of originals.
@@ -342,7 +370,7 @@ impl Correlator {
     fn insert(&mut self, record: &RecordRef, piece: Piece, at: Timestamp) {
         let identity = piece.evidence.identity();
         let messages = self.keys.entry(record.key.clone()).or_default();
-        let part = messages.drafts.entry(record.tag).or_default().insert(piece);
+        let part = messages.drafts.entry(record.tag).or_default().insert(piece, self.rules.work_max.draft_part_bytes);
         self.located.insert(identity, (record.tag, part));
         self.touch(record, at);
     }

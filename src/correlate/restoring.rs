@@ -77,7 +77,7 @@ impl Correlator {
 
     /// Brings to hand what is due by now, and before anything that is at hand.
     pub(super) fn wake_due(&mut self, now: Timestamp, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
-        let taken = self.take_first(Which::Due, now, limits::WAKE_PARTS_MAX);
+        let taken = self.take_first(Which::Due, now, self.rules.work_max.wake_parts);
         self.put_back(taken, changelog)
     }
 
@@ -89,7 +89,8 @@ impl Correlator {
         budget: &mut Budget,
         changelog: &mut dyn Changelog,
     ) -> Result<bool, Unreadable> {
-        let taken = self.take_first(Which::Forget, now, limits::WAKE_PARTS_MAX.min(budget.forgotten));
+        let parts_max = self.rules.work_max.wake_parts.min(budget.forgotten);
+        let taken = self.take_first(Which::Forget, now, parts_max);
         if taken.is_empty() {
             return Ok(false);
         }
@@ -177,6 +178,7 @@ impl Correlator {
     /// Lays down what is too many to be at hand: of the drafts that are not open those that were closed first, of the
     /// open ones those that wait longest.
     pub(super) fn rest(&mut self) {
+        let drafts_max = self.rules.work_max.resting_drafts;
         // Whatever cannot rest yet is asked again next time.
         for _ in 0..self.closed.len() {
             if self.forget.len() <= self.rules.awake_max.closed {
@@ -184,7 +186,7 @@ impl Correlator {
             }
             let key = self.closed.pop_front().expect("counted");
             let Some(messages) = self.keys.get(&key) else { continue };
-            if may_rest(messages) && !messages.drafts.values().any(|draft| draft.open) {
+            if may_rest(messages, drafts_max) && !messages.drafts.values().any(|draft| draft.open) {
                 self.lay_down(&key);
             } else if messages.drafts.values().any(|draft| !draft.open) {
                 self.closed.push_back(key);
@@ -198,7 +200,7 @@ impl Correlator {
         let last: Vec<Key> = self.due.iter().rev().take(excess).map(|(_, record)| record.key.clone()).collect();
         for key in last {
             // One of several open drafts of a key takes the others with it.
-            if self.keys.get(&key).is_some_and(may_rest) {
+            if self.keys.get(&key).is_some_and(|messages| may_rest(messages, drafts_max)) {
                 self.lay_down(&key);
             }
         }
@@ -235,8 +237,8 @@ fn another_lies_at(place: Place) -> Unreadable {
 
 /// The changelog has all of it as it is; and it is not one of those with very many messages, which would be read anew for
 /// each piece.
-fn may_rest(messages: &Messages) -> bool {
-    messages.drafts.len() <= limits::RESTING_DRAFTS_MAX && messages.drafts.values().all(Draft::may_rest)
+fn may_rest(messages: &Messages, drafts_max: usize) -> bool {
+    messages.drafts.len() <= drafts_max && messages.drafts.values().all(Draft::may_rest)
 }
 
 /// What time does first to a draft as the changelog has it.

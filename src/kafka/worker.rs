@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     arrival::{Arrival, Input, Timestamp},
-    correlate::{AwakeMax, Rules},
+    correlate::{AwakeMax, Rules, WorkMax},
     limits,
     settings::Settings,
     telemetry::{self, Health},
@@ -457,6 +457,7 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
                 open: limits::AWAKE_OPEN_MAX / usize::try_from(layout.partitions).unwrap_or(1).max(1),
                 closed: limits::AWAKE_CLOSED_MAX,
             },
+            work_max: WorkMax::default(),
         },
         partitions: layout.partitions,
         passed_on_bytes_max: Some(layout.passed_on_bytes_max),

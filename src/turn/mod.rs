@@ -36,7 +36,6 @@ use crate::{
         Unreadable,
     },
     evidence::{self, Evidence, Kind, Rejection},
-    limits,
     mail::{Digest, Key},
     record::{Disposition, LedgerRow},
 };
@@ -244,11 +243,7 @@ impl Tasks {
         let gone = fetch_absent(&mut arrivals, bodies);
         let mut turn = Turn {
             wall,
-            budget: Budget {
-                records: limits::TURN_RECORDS_MAX,
-                bytes: limits::TURN_ORIGINAL_BYTES_MAX,
-                forgotten: limits::TURN_FORGOTTEN_MAX,
-            },
+            budget: self.rules.rules.work_max.turn,
             output: TurnOutput { number: self.turns, ..TurnOutput::default() },
             ledger: Vec::with_capacity(arrivals.len()),
         };

@@ -7,7 +7,7 @@ use mailjournal::{
     avro,
     correlate::{
         AwakeMax, Budget, Complete, Correlator, DraftKey, Effect, Entry, Merged, Piece, Rules, StoredDraft, Timing,
-        TopicNames,
+        TopicNames, WorkMax,
     },
     evidence::{DeliveryClaim, DeliveryKind, How, Kind, RecipientKind, Role},
     mail::Digest,
@@ -36,6 +36,7 @@ pub fn rules() -> Rules {
         value_bytes_max: ValueBytesMax::default(),
         archive_format: ArchiveFormat::Record,
         awake_max: AwakeMax { open: 2, closed: 2 },
+        work_max: WorkMax::default(),
     }
 }
 
