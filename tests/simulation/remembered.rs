@@ -230,20 +230,35 @@ impl Remembered {
         let is_event = |piece: &Piece| piece.evidence.kind == Kind::EnvelopeEvent;
         let before = self.sightings.iter().take_while(|sighting| !sighting.new).count();
         let reused = record.flags.contains(&Flag::MessageIdReused);
-        let agrees = |pieces: Vec<Piece>| !pieces.is_empty() && model::record_of(id, &pieces, reused) == said;
-        let found = (before..=self.sightings.len()).rev().any(|end| {
-            let starts = std::iter::once(0).chain(before..end);
-            starts.into_iter().any(|start| {
-                let of = |events: bool| {
-                    let all = self.sightings[start..end].iter().map(|sighting| &sighting.piece);
-                    let counts = |piece: &&Piece| {
-                        named.contains(&piece.evidence.id) || events && is_event(piece) && self.is_retold(piece, &named)
-                    };
-                    all.filter(counts).cloned().collect::<Vec<Piece>>()
-                };
-                agrees(of(false)) || agrees(of(true))
-            })
-        });
+        let pieces = |range: std::ops::Range<usize>, events: bool| {
+            let all = self.sightings[range].iter().map(|sighting| &sighting.piece);
+            let counts = |piece: &&Piece| {
+                named.contains(&piece.evidence.id) || events && is_event(piece) && self.is_retold(piece, &named)
+            };
+            all.filter(counts).cloned().collect::<Vec<Piece>>()
+        };
+        let expected = |range: std::ops::Range<usize>, events: bool| {
+            let pieces = pieces(range, events);
+            (!pieces.is_empty()).then(|| model::record_of(id, &pieces, reused))
+        };
+        let agrees = |range: std::ops::Range<usize>| {
+            [false, true].into_iter().any(|events| expected(range.clone(), events).as_ref() == Some(&said))
+        };
+        let mut ranges = (before..=self.sightings.len())
+            .rev()
+            .flat_map(|end| std::iter::once(0).chain(before..end).map(move |start| start..end));
+        // Of what came again it is not told which of its sightings count.
+        let came_again = |piece: &Piece| {
+            let identity = piece.evidence.identity();
+            self.is_new(&identity) && self.of(&identity).count() > 1
+        };
+        let all = 0..self.sightings.len();
+        let found = ranges.any(agrees)
+            || pieces(all.clone(), true).iter().any(came_again)
+                && [false, true]
+                    .into_iter()
+                    .filter_map(|events| expected(all.clone(), events))
+                    .any(|expected| expected.says_alike(&said));
         if !found {
             return Err(format!("revision {} of {id} is not what it names: {said:?}", record.revision));
         }
