@@ -47,7 +47,7 @@ struct Ran {
 fn run(script: &Script, mutation: Option<Mutation>) -> Result<Ran, Broken> {
     let mut world = World::new(script, mutation);
     world.run()?;
-    Ok(Ran { digest: world.check.digest(), met: world.check.met })
+    Ok(Ran { digest: world.check.digest(), met: world.met })
 }
 
 /// Runs on a thread whose parallel work is its own: rayon's pool would cost more than a history.

@@ -28,6 +28,8 @@ pub struct World<'s> {
     given: usize,
     seats: Vec<Seat>,
     pub check: Check,
+    /// What of the rarer things the history has had.
+    pub met: BTreeSet<&'static str>,
     mutation: Option<Mutation>,
 }
 
@@ -50,6 +52,7 @@ impl<'s> World<'s> {
             given: 0,
             seats: NAMES.iter().map(|_| Seat::default()).collect(),
             check: Check::of(script),
+            met: BTreeSet::new(),
             mutation,
         }
     }
@@ -200,6 +203,9 @@ impl<'s> World<'s> {
 
     /// All faults end, all arrivals come, and time passes until everything has come to rest.
     fn heal(&mut self) -> Result<(), Broken> {
+        if self.check.met.contains("forgets") {
+            self.check.met.insert("forgets while there are faults");
+        }
         self.kafka.away = false;
         while self.given < self.script.given.len() {
             self.operate(&Operation::Give { late: 0, elsewhere: None })?;
@@ -259,6 +265,8 @@ impl<'s> World<'s> {
     /// What only shows at the end; then everything is forgotten.
     fn end(&mut self) -> Result<(), Broken> {
         self.check.end(self.script)?;
+        // What follows forgets everything, in every history.
+        self.met = self.check.met.clone();
         self.now += 1_000_000 * SECOND;
         self.time_out_who_is_gone();
         for round in 0..ROUNDS_MAX {
