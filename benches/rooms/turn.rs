@@ -4,7 +4,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion};
 use mailjournal::{
     arrival::{Arrival, Input, Position},
-    correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
+    correlate::{AwakeMax, Place, Rules, Timing, TopicNames, WorkMax},
     record::ValueBytesMax,
     turn::{ArchiveFormat, Bodies, Encoding, Outgoing, Output, Progress, Tasks, TurnRules},
 };
@@ -30,6 +30,7 @@ pub fn rules() -> TurnRules {
             value_bytes_max: ValueBytesMax { archive: bytes_max, activity: bytes_max, ndr: bytes_max },
             archive_format: ArchiveFormat::Record,
             awake_max: AwakeMax { open: usize::MAX, closed: usize::MAX },
+            work_max: WorkMax::default(),
         },
         partitions: 1,
         passed_on_bytes_max: bytes_max,

@@ -11,7 +11,6 @@ use crate::{
         stored::{Carried, Piece, Published, StoredDraft},
     },
     evidence::{Evidence, Notice},
-    limits,
     mail::Digest,
 };
 
@@ -69,13 +68,13 @@ struct Part {
 }
 
 impl Draft {
-    /// Adds a piece that is not in the set yet; returns the part it went to.
-    pub fn insert(&mut self, piece: Piece) -> usize {
+    /// Adds a piece that is not in the set yet, to a part of about so many bytes at most; returns the part it went to.
+    pub fn insert(&mut self, piece: Piece, part_bytes_max: usize) -> usize {
         if self.is_empty() {
             self.moved_to.clear();
         }
         let bytes = piece.datum_bytes_at_most();
-        let fits = |part: &Part| part.bytes == 0 || part.bytes + bytes <= limits::DRAFT_PART_BYTES;
+        let fits = |part: &Part| part.bytes == 0 || part.bytes + bytes <= part_bytes_max;
         if !self.parts.last().is_some_and(fits) {
             self.parts.push(Part::default());
         }
@@ -88,7 +87,7 @@ impl Draft {
     }
 
     /// Joins another sighting of a piece; returns the part that has it now, if that told anything new.
-    pub fn join(&mut self, part: usize, copy: Piece) -> Option<usize> {
+    pub fn join(&mut self, part: usize, copy: Piece, part_bytes_max: usize) -> Option<usize> {
         let (index, part) = (part, &mut self.parts[part]);
         let identity = copy.evidence.identity();
         let piece = part.pieces.iter_mut().find(|piece| piece.evidence.identity() == identity);
@@ -99,11 +98,11 @@ impl Draft {
         }
         part.bytes = part.bytes - before + piece.datum_bytes_at_most();
         part.dirty = true;
-        if part.bytes <= limits::DRAFT_PART_BYTES || part.pieces.len() == 1 {
+        if part.bytes <= part_bytes_max || part.pieces.len() == 1 {
             return Some(index);
         }
         let piece = self.remove(index, &identity);
-        Some(self.insert(piece))
+        Some(self.insert(piece, part_bytes_max))
     }
 
     pub fn remove(&mut self, part: usize, identity: &Digest) -> Piece {

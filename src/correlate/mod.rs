@@ -77,6 +77,7 @@ pub struct Rules {
     /// original is of no use to an archive.
     pub archive_format: ArchiveFormat,
     pub awake_max: AwakeMax,
+    pub work_max: WorkMax,
 }
 
 /// How many drafts stay at hand; of the others only their place in the changelog is known. What no turn has written yet is
@@ -86,6 +87,34 @@ pub struct AwakeMax {
     pub open: usize,
     /// Published, and remembered.
     pub closed: usize,
+}
+
+/// How much is stored, read back or published at once. By default what [`limits`] says, which no simulation could reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkMax {
+    pub draft_part_bytes: usize,
+    pub wake_parts: usize,
+    pub resting_drafts: usize,
+    pub resting_parts: usize,
+    pub turn: Budget,
+    pub restore_batch_bytes: usize,
+}
+
+impl Default for WorkMax {
+    fn default() -> WorkMax {
+        WorkMax {
+            draft_part_bytes: limits::DRAFT_PART_BYTES,
+            wake_parts: limits::WAKE_PARTS_MAX,
+            resting_drafts: limits::RESTING_DRAFTS_MAX,
+            resting_parts: limits::RESTING_PARTS_MAX,
+            turn: Budget {
+                records: limits::TURN_RECORDS_MAX,
+                bytes: limits::TURN_PUBLISHED_BYTES_MAX,
+                forgotten: limits::TURN_FORGOTTEN_MAX,
+            },
+            restore_batch_bytes: limits::RESTORE_BATCH_BYTES,
+        }
+    }
 }
 
 /// What became of a piece of evidence.
@@ -104,26 +133,25 @@ pub enum Outcome {
 }
 
 /// How much one turn may still publish, so that a backlog of drafts that fall due at once does not fill the memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     pub records: usize,
     /// Of records, about, and of the arrivals that their originals came in, which are read whole.
-    pub bytes: i64,
+    pub bytes: usize,
     /// Drafts that may be forgotten: each is a value in the changelog too.
     pub forgotten: usize,
 }
 
 impl Budget {
     fn is_spent(&self) -> bool {
-        self.records == 0 || self.bytes <= 0
+        self.records == 0 || self.bytes == 0
     }
 
     fn spend(&mut self, complete: &Complete, draft_bytes: usize) {
         self.records = self.records.saturating_sub(1);
-        let record = i64::try_from(draft_bytes).unwrap_or(i64::MAX);
         // A size is what evidence says of itself: it may be any number.
-        let read = complete.wanted.iter().map(|wanted| wanted.read_size);
-        self.bytes = read.fold(self.bytes.saturating_sub(record), i64::saturating_sub);
+        let read = complete.wanted.iter().map(|wanted| usize::try_from(wanted.read_size).unwrap_or(0));
+        self.bytes = read.fold(self.bytes.saturating_sub(draft_bytes), usize::saturating_sub);
     }
 }
 
@@ -182,9 +210,9 @@ impl Messages {
     }
 
     /// To be read anew for each piece that comes.
-    fn is_large(&self) -> bool {
-        self.drafts.len() > limits::RESTING_DRAFTS_MAX
-            || self.drafts.values().map(Draft::parts).sum::<usize>() > limits::RESTING_PARTS_MAX
+    fn is_large(&self, max: &WorkMax) -> bool {
+        self.drafts.len() > max.resting_drafts
+            || self.drafts.values().map(Draft::parts).sum::<usize>() > max.resting_parts
     }
 
     fn unguarded(&self) -> BTreeSet<Digest> {
@@ -265,7 +293,8 @@ impl Correlator {
         if let Some(&(tag, part)) = self.located.get(&piece.evidence.identity()) {
             let record = RecordRef { key, tag };
             let identity = piece.evidence.identity();
-            if let Some(part) = self.draft(&record).join(part, piece) {
+            let part_bytes_max = self.rules.work_max.draft_part_bytes;
+            if let Some(part) = self.draft(&record).join(part, piece, part_bytes_max) {
                 self.located.insert(identity, (tag, part));
                 self.touch(&record, at);
             }
@@ -352,8 +381,11 @@ impl Correlator {
         if to == from {
             return;
         }
-        let piece = self.draft(&from).remove(part, &identity);
-        self.insert(&to, piece, at);
+        let draft = self.draft(&from);
+        let piece = draft.remove(part, &identity);
+        // The piece that moves may have come later than the one that makes it move: closing counts from the latest.
+        let latest = at.max(piece.seen.at.min(draft.touched_at));
+        self.insert(&to, piece, latest);
         let left = self.draft(&from);
         // Who keeps other evidence says nothing of where some went.
         if left.is_empty() {
@@ -369,7 +401,7 @@ impl Correlator {
     fn insert(&mut self, record: &RecordRef, piece: Piece, at: Timestamp) {
         let identity = piece.evidence.identity();
         let messages = self.keys.entry(record.key.clone()).or_default();
-        let part = messages.drafts.entry(record.tag).or_default().insert(piece);
+        let part = messages.drafts.entry(record.tag).or_default().insert(piece, self.rules.work_max.draft_part_bytes);
         self.located.insert(identity, (record.tag, part));
         self.touch(record, at);
     }
@@ -382,7 +414,7 @@ impl Correlator {
     fn touch(&mut self, record: &RecordRef, at: Timestamp) {
         let Timing { settle, remember, .. } = self.rules.timing;
         let messages = &self.keys[&record.key];
-        let stays = messages.stays || messages.is_large();
+        let stays = messages.stays || messages.is_large(&self.rules.work_max);
         if stays && !messages.stays {
             self.set_stays(&record.key, true);
         }
@@ -473,7 +505,7 @@ impl Correlator {
         let draft = messages.remove(record.tag);
         if messages.drafts.is_empty() {
             self.keys.remove(&record.key);
-        } else if messages.stays && !messages.is_large() {
+        } else if messages.stays && !messages.is_large(&self.rules.work_max) {
             self.set_stays(&record.key, false);
         }
         self.forget_pieces(&draft);

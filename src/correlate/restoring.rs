@@ -77,7 +77,7 @@ impl Correlator {
 
     /// Brings to hand what is due by now, and before anything that is at hand.
     pub(super) fn wake_due(&mut self, now: Timestamp, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
-        let taken = self.take_first(Which::Due, now, limits::WAKE_PARTS_MAX);
+        let taken = self.take_first(Which::Due, now, self.rules.work_max.wake_parts);
         self.put_back(taken, changelog)
     }
 
@@ -89,7 +89,8 @@ impl Correlator {
         budget: &mut Budget,
         changelog: &mut dyn Changelog,
     ) -> Result<bool, Unreadable> {
-        let taken = self.take_first(Which::Forget, now, limits::WAKE_PARTS_MAX.min(budget.forgotten));
+        let parts_max = self.rules.work_max.wake_parts.min(budget.forgotten);
+        let taken = self.take_first(Which::Forget, now, parts_max);
         if taken.is_empty() {
             return Ok(false);
         }
@@ -150,7 +151,7 @@ impl Correlator {
         let messages = self.keys.get_mut(key).expect("it was just put back");
         checked::whole(key, messages)?;
         messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
-        messages.stays = messages.is_large();
+        messages.stays = messages.is_large(&self.rules.work_max);
         for (tag, draft) in &mut messages.drafts {
             let record = RecordRef { key: key.clone(), tag: *tag };
             draft.restored();
@@ -304,7 +305,7 @@ mod tests {
         let topic_names = TopicNames { reports: "r".into(), envelopes: "e".into(), strays: "s".into() };
         let (timing, value_bytes_max) = (Timing::default(), ValueBytesMax::default());
         let (archive_format, awake_max) = (ArchiveFormat::Record, AwakeMax { open: 0, closed: 0 });
-        Rules { timing, topic_names, value_bytes_max, archive_format, awake_max }
+        Rules { timing, topic_names, value_bytes_max, archive_format, awake_max, work_max: Default::default() }
     }
 
     /// A turn looks at each name that is queued.
@@ -320,7 +321,7 @@ mod tests {
                     let piece = Piece::new(evidence::read_mail(mail.as_bytes()).unwrap(), seen, Vec::new());
                     correlator.handle_evidence(piece, Timestamp(0), &mut Empty).unwrap();
                 }
-                let mut budget = Budget { records: usize::MAX, bytes: i64::MAX, forgotten: usize::MAX };
+                let mut budget = Budget { records: usize::MAX, bytes: usize::MAX, forgotten: usize::MAX };
                 let now = Timestamp(0).plus(Duration::from_secs(3600));
                 // Each is looked at, and then closed.
                 correlator.handle_time(now, &mut budget, &mut Empty).unwrap();

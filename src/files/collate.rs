@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     arrival::{Arrival, Input, Position, Timestamp},
-    correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
+    correlate::{AwakeMax, Place, Rules, Timing, TopicNames, WorkMax},
     evidence::Rejection,
     limits,
     record::{Disposition, LedgerRow, ValueBytesMax},
@@ -122,6 +122,7 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
             value_bytes_max: ValueBytesMax::default(),
             archive_format: options.archive_format,
             awake_max: AwakeMax { open: limits::AWAKE_OPEN_MAX, closed: limits::AWAKE_CLOSED_MAX },
+            work_max: WorkMax::default(),
         },
         partitions: 1,
         encoding: Encoding::Json,

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     arrival::{Arrival, Input, Timestamp},
-    correlate::{AwakeMax, Rules},
+    correlate::{AwakeMax, Rules, WorkMax},
     limits,
     settings::Settings,
     telemetry::{self, Health},
@@ -463,6 +463,7 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
                 open: limits::AWAKE_OPEN_MAX / partitions,
                 closed: limits::AWAKE_CLOSED_MAX / partitions,
             },
+            work_max: WorkMax::default(),
         },
         partitions: layout.partitions,
         passed_on_bytes_max: Some(layout.passed_on_bytes_max),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Bodies, Encoding, TurnRules};
 use crate::{
     arrival::Position,
-    correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
+    correlate::{AwakeMax, Place, Rules, Timing, TopicNames, WorkMax},
     record::{ArchiveFormat, ValueBytesMax},
 };
 
@@ -26,8 +26,9 @@ pub fn rules(partitions: i32) -> TurnRules {
     let topic_names = TopicNames { reports: "r".into(), envelopes: "e".into(), strays: "s".into() };
     let (timing, value_bytes_max) = (Timing::default(), ValueBytesMax::default());
     let (archive_format, awake_max) = (ArchiveFormat::Record, AwakeMax { open: 0, closed: 0 });
+    let work_max = WorkMax::default();
     TurnRules {
-        rules: Rules { timing, topic_names, value_bytes_max, archive_format, awake_max },
+        rules: Rules { timing, topic_names, value_bytes_max, archive_format, awake_max, work_max },
         partitions,
         passed_on_bytes_max: None,
         encoding: Encoding::Avro,

@@ -37,7 +37,6 @@ use crate::{
         Unreadable,
     },
     evidence::{self, Evidence, Kind, Rejection},
-    limits,
     mail::{Digest, Key},
     record::{Disposition, LedgerRow},
 };
@@ -251,11 +250,7 @@ impl Tasks {
         let gone = fetch_absent(&mut arrivals, bodies);
         let mut turn = Turn {
             wall,
-            budget: Budget {
-                records: self.share.of(limits::TURN_RECORDS_MAX),
-                bytes: i64::try_from(self.share.of(limits::TURN_PUBLISHED_BYTES_MAX)).unwrap_or(i64::MAX),
-                forgotten: self.share.of(limits::TURN_FORGOTTEN_MAX),
-            },
+            budget: self.share.of_budget(self.rules.rules.work_max.turn),
             output: TurnOutput { number: self.turns, ..TurnOutput::default() },
             ledger: Vec::with_capacity(arrivals.len()),
         };

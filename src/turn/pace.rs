@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::limits;
+use crate::{correlate::Budget, limits};
 
 /// The part of its bounds that a turn may use.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +16,11 @@ impl Share {
     /// At least one of whatever is bounded.
     pub fn of(self, bound: usize) -> usize {
         ((bound as f64 * self.0) as usize).max(1)
+    }
+
+    pub fn of_budget(self, whole: Budget) -> Budget {
+        let Budget { records, bytes, forgotten } = whole;
+        Budget { records: self.of(records), bytes: self.of(bytes), forgotten: self.of(forgotten) }
     }
 }
 

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 use crate::{
     avro::{self, Schema},
     correlate::{Correlator, Entry, Place, StoredDraft, Timing},
-    limits,
     turn::{TurnRules, clock::TaskClock, home::home_partition},
 };
 
@@ -17,6 +16,7 @@ pub struct Task {
     pub correlator: Correlator,
     pub clock: TaskClock,
     timing: Timing,
+    batch_bytes_max: usize,
     restoring: Restoring,
 }
 
@@ -86,6 +86,7 @@ impl Task {
             correlator: Correlator::new(rules.rules.clone()),
             clock: TaskClock::default(),
             timing: rules.rules.timing,
+            batch_bytes_max: rules.rules.work_max.restore_batch_bytes,
             restoring: Restoring::default(),
         }
     }
@@ -94,7 +95,7 @@ impl Task {
     pub fn restore(&mut self, place: Place, key: &[u8], value: Option<&[u8]>) {
         let batch = &mut self.restoring.batch;
         batch.push(place, key, value);
-        if batch.bytes.len() >= limits::RESTORE_BATCH_BYTES {
+        if batch.bytes.len() >= self.batch_bytes_max {
             self.take_batch();
         }
     }

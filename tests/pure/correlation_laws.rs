@@ -7,7 +7,7 @@ use mailjournal::{
     avro,
     correlate::{
         AwakeMax, Budget, Complete, Correlator, DraftKey, Effect, Entry, Merged, Piece, Rules, StoredDraft, Timing,
-        TopicNames,
+        TopicNames, WorkMax,
     },
     evidence::{DeliveryClaim, DeliveryKind, How, Kind, Notice, RecipientKind, Role},
     mail::Digest,
@@ -21,7 +21,7 @@ use crate::support::{
     pieces::{evidence, group, original, recipient, seen},
 };
 
-pub const UNBOUNDED: Budget = Budget { records: usize::MAX, bytes: i64::MAX, forgotten: usize::MAX };
+pub const UNBOUNDED: Budget = Budget { records: usize::MAX, bytes: usize::MAX, forgotten: usize::MAX };
 pub const WALL: Timestamp = Timestamp(i64::MAX);
 
 pub fn rules() -> Rules {
@@ -36,6 +36,7 @@ pub fn rules() -> Rules {
         value_bytes_max: ValueBytesMax::default(),
         archive_format: ArchiveFormat::Record,
         awake_max: AwakeMax { open: 2, closed: 2 },
+        work_max: WorkMax::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Format, Input, Position, Timestamp},
-    correlate::{Place, Rules, Timing, TopicNames},
+    correlate::{Place, Rules, Timing, TopicNames, WorkMax},
     evidence::{EnvelopeEvent, Flag, Hop, How, Role},
     mail::headers::Head,
     record::{
@@ -167,8 +167,8 @@ impl Bodies for Memory {
 fn publish(arrivals: Vec<(Format, Bytes)>, bytes_max: usize, archive_format: ArchiveFormat) -> Vec<(Output, Bytes)> {
     let topic_names = TopicNames { reports: "reports".into(), envelopes: "envelopes".into(), strays: "strays".into() };
     let value_bytes_max = ValueBytesMax { archive: Some(bytes_max), activity: Some(bytes_max), ndr: Some(bytes_max) };
-    let (timing, awake_max) = (Timing::default(), ALL_AWAKE);
-    let rules = Rules { timing, topic_names, value_bytes_max, archive_format, awake_max };
+    let (timing, awake_max, work_max) = (Timing::default(), ALL_AWAKE, WorkMax::default());
+    let rules = Rules { timing, topic_names, value_bytes_max, archive_format, awake_max, work_max };
     let mut tasks = Tasks::new(TurnRules {
         rules,
         partitions: 1,

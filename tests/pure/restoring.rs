@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Input, Position, Timestamp},
     avro::{self, Schema},
-    correlate::{Place, Rules, StoredDraft, Timing, TopicNames},
+    correlate::{Place, Rules, StoredDraft, Timing, TopicNames, WorkMax},
     record::ValueBytesMax,
     sample::{Options, Organisation, What},
     turn::{ArchiveFormat, Bodies, Encoding, Outgoing, Output, Progress, Tasks, TurnRules},
@@ -30,6 +30,7 @@ fn new_tasks(log: &[(Bytes, Option<Bytes>)]) -> Result<(Tasks, Lying), String> {
             value_bytes_max: ValueBytesMax::default(),
             archive_format: ArchiveFormat::Record,
             awake_max: ALL_AWAKE,
+            work_max: WorkMax::default(),
         },
         partitions: 1,
         passed_on_bytes_max: None,

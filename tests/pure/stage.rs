@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Input, Position, Timestamp},
-    correlate::{AwakeMax, Place, Rules, Timing, TopicNames},
+    correlate::{AwakeMax, Place, Rules, Timing, TopicNames, WorkMax},
     evidence::envelope_event::EnvelopeEvent,
     record::{ClosedBecause, JournalRecord, NonDelivery, Status, ValueBytesMax},
     sample::{Incoming, JOURNAL, What, report::ReportMail},
@@ -75,6 +75,7 @@ impl Stage {
                 value_bytes_max: ValueBytesMax::default(),
                 archive_format: ArchiveFormat::Record,
                 awake_max: AwakeMax { open: 2, closed: 2 },
+                work_max: WorkMax::default(),
             },
             partitions,
             encoding: Encoding::Json,

@@ -1,54 +1,82 @@
 //! What must hold after every step, of what became visible; and at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Input, Position, Timestamp},
-    correlate::{Piece, Place, Seen},
-    mail::Digest,
-    record::{Disposition, JournalRecord, LedgerRow, Status},
+    avro::{self, Schema},
+    correlate::{Piece, Place, Seen, StoredDraft},
+    mail::{Digest, Key},
+    record::{
+        ArchiveFormat, Disposition, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status, ValueBytesMax,
+        report,
+    },
     turn::{
         Output, Progress, Tasks,
         home::home_partition,
         instance::{Positions, input_partitions},
+        stray,
     },
 };
 
 use crate::{
-    kafka::{Kafka, Topic, Visible},
+    kafka::{DRAFTS, Entry, Kafka, Topic, Visible, Writer},
     process::arrival,
-    script::{Script, read_as},
-    support::model,
-    world::{Broken, EPOCH, rules},
+    remembered::{Remembered, Until},
+    script::{FOR_EVER, Script, read_as},
+    world::{Broken, EPOCH},
 };
 
-/// Up to when a record of each partition may be closed.
-pub type Limits = BTreeMap<i32, i64>;
+/// What time allows a turn to do.
+#[derive(Clone, Default)]
+pub struct Limits {
+    pub wall: Timestamp,
+    /// The latest that the time of each partition's task may be.
+    pub until: BTreeMap<i32, i64>,
+    pub remember: Duration,
+}
 
 #[derive(Default)]
 pub struct Check {
     partitions: i32,
+    archive_format: Option<ArchiveFormat>,
+    value_bytes_max: ValueBytesMax,
+    passed_on_bytes_max: Option<usize>,
     positions: Positions,
-    /// What became evidence, in the order in which turns made it visible.
+    /// All that became evidence, in the order in which turns made it visible.
     consumed: Vec<Consumed>,
-    /// Every revision of each record, in order.
-    revisions: BTreeMap<String, Vec<JournalRecord>>,
+    remembered: BTreeMap<Key, Remembered>,
+    /// Whose each entry of the changelog is.
+    drafts: BTreeMap<Bytes, Key>,
+    /// The notices that were told, by their own bytes.
+    told: BTreeSet<Digest>,
     /// Retention deleted something: originals may be gone.
     pub retained: bool,
-    /// Of the turn that each instance writes.
-    pub limits: BTreeMap<&'static str, Limits>,
+    /// Of the turn that each process writes.
+    pub limits: BTreeMap<Writer, Limits>,
+    /// What of the rarer things the history has had.
+    pub met: BTreeSet<&'static str>,
     seen: Vec<u8>,
 }
 
 struct Consumed {
-    piece: Piece,
+    key: Key,
     arrival: Arrival,
 }
 
 impl Check {
-    pub fn of(partitions: i32) -> Check {
-        Check { partitions, ..Check::default() }
+    pub fn of(script: &Script) -> Check {
+        Check {
+            partitions: script.rules.partitions,
+            archive_format: Some(script.rules.rules.archive_format),
+            value_bytes_max: script.rules.rules.value_bytes_max,
+            passed_on_bytes_max: script.rules.passed_on_bytes_max,
+            ..Check::default()
+        }
     }
 
     /// All that is visible, as bytes: two runs of one seed must agree.
@@ -59,7 +87,7 @@ impl Check {
     /// What transactions have made visible since the last look.
     pub fn see(&mut self, kafka: &mut Kafka) -> Result<(), Broken> {
         while let Some(visible) = kafka.visible.pop_front() {
-            self.see_one(&visible, kafka).map_err(|broken| format!("in a turn of {}: {broken}", visible.by))?;
+            self.see_one(&visible, kafka).map_err(|broken| format!("in a turn of {}: {broken}", visible.by.0))?;
         }
         Ok(())
     }
@@ -82,15 +110,108 @@ impl Check {
         if count(Disposition::Rejected) != values(Output::Rejected).count() {
             return Err("a row says REJECTED without a dead letter, or one goes without a row".to_owned());
         }
-        let before = self.consumed.len();
+        for entry in values(Output::Strays) {
+            self.check_stray(entry, &rows, kafka)?;
+        }
+        for entry in values(Output::Rejected) {
+            self.check_dead_letter(entry, &rows, kafka)?;
+        }
+        let limits = self.limits.get(&visible.by).cloned().unwrap_or_default();
+        let mut keys: BTreeSet<Key> = BTreeSet::new();
         for row in &rows {
             if !matches!(row.disposition, Disposition::Moved | Disposition::Rejected) {
-                self.consume(row, kafka)?;
+                keys.insert(self.consume(row, kafka, limits.wall)?);
             }
         }
-        for entry in values(Output::Archive) {
-            self.check_record(json(entry.value.as_ref()), before, visible.by)?;
+        for ((_, partition), _, entry) in visible.values.iter().filter(|((of, _), ..)| *of == DRAFTS) {
+            keys.extend(self.store(*partition, entry)?);
         }
+        let mut records: BTreeMap<Key, Vec<JournalRecord>> = BTreeMap::new();
+        let mut activities = values(Output::Activity);
+        for entry in values(Output::Archive) {
+            let record = self.archived(entry);
+            if activities.next().map(|entry| json(entry.value.as_ref())) != Some(JournalActivity::of(&record)) {
+                return Err(format!("revision {} of {} has no activity like it", record.revision, record.record_id));
+            }
+            records.entry(Key(record.key.as_str().into())).or_default().push(record);
+        }
+        if activities.next().is_some() {
+            return Err("an activity value goes without a record".to_owned());
+        }
+        keys.extend(records.keys().cloned());
+        let mut notices: Vec<NonDelivery> = values(Output::Ndr).map(|entry| json(entry.value.as_ref())).collect();
+        for key in keys {
+            let records = records.remove(&key).unwrap_or_default();
+            self.check_key(&key, &records, &limits, &mut notices, kafka)
+                .map_err(|broken| format!("of {key}: {broken}"))?;
+        }
+        match notices.first() {
+            Some(told) => Err(format!("what a notice says is told out of turn: {told:?}")),
+            None => Ok(()),
+        }
+    }
+
+    fn archived(&self, entry: &Entry) -> JournalRecord {
+        match self.archive_format {
+            Some(ArchiveFormat::Report) => {
+                report::read(entry.value.as_ref().expect("a published value")).expect("as it was built")
+            }
+            _ => json(entry.value.as_ref()),
+        }
+    }
+
+    fn check_key(
+        &mut self,
+        key: &Key,
+        records: &[JournalRecord],
+        limits: &Limits,
+        notices: &mut Vec<NonDelivery>,
+        kafka: &Kafka,
+    ) -> Result<(), Broken> {
+        let home = home_partition(key.as_str().as_bytes(), self.partitions);
+        let until = Until { now: limits.until.get(&home).copied().unwrap_or(i64::MIN), remember: limits.remember };
+        let mut remembered = self.remembered.remove(key).unwrap_or_default();
+        let met = &mut self.met;
+        let told = &mut self.told;
+        let (retained, value_bytes_max) = (self.retained, self.value_bytes_max);
+        remembered.see(records, until, &mut |remembered, record, before| {
+            if record.closed_at > until.now {
+                return Err(format!(
+                    "{} was closed {} ms too early",
+                    record.record_id,
+                    record.closed_at.saturating_sub(until.now)
+                ));
+            }
+            if record
+                .originals
+                .iter()
+                .any(|original| original.reference.as_ref().is_some_and(|it| it.starts_with("kafka")))
+            {
+                met.insert("has an original by reference");
+            }
+            check_originals(record, before, kafka, retained || value_bytes_max.archive.is_some())?;
+            let is_it = |it: &NonDelivery| (&it.record_id, it.revision) == (&record.record_id, record.revision);
+            let non_delivery = notices.iter().position(is_it).map(|place| notices.remove(place));
+            let due: BTreeSet<Digest> = remembered.named(record).filter_map(notice_of).collect();
+            // Each notice is told once, with the first revision that it is in; what is forgotten may come, and be told,
+            // again.
+            let is_due = due.iter().any(|notice| !told.contains(notice));
+            if is_due != non_delivery.is_some() && !remembered.forgot {
+                return Err(format!(
+                    "revision {} of {} tells of {due:?}: {non_delivery:?}",
+                    record.revision, record.record_id
+                ));
+            }
+            if let Some(non_delivery) = &non_delivery {
+                met.insert("tells of a notice");
+                let by_reference = retained || value_bytes_max.archive.is_some() || value_bytes_max.ndr.is_some();
+                check_non_delivery(non_delivery, remembered.named(record), by_reference)?;
+            }
+            told.extend(due);
+            Ok(())
+        })?;
+        self.met.extend(remembered.met());
+        self.remembered.insert(key.clone(), remembered);
         Ok(())
     }
 
@@ -127,89 +248,107 @@ impl Check {
         }
     }
 
-    fn consume(&mut self, row: &LedgerRow, kafka: &Kafka) -> Result<(), Broken> {
-        let position = Position { input: input(&row.topic), partition: row.partition, offset: row.offset };
+    fn entry<'k>(&self, position: Position, kafka: &'k Kafka) -> Result<&'k Entry, Broken> {
         let log = kafka.logs.get(&(Topic::Input(position.input), position.partition));
-        let Some(entry) = log.and_then(|log| log.committed_ever(position.offset)) else {
-            return Err(format!("a row of {position:?}, where nothing lies"));
+        let entry = log.and_then(|log| log.committed_ever(position.offset));
+        entry.ok_or_else(|| format!("{position:?} is named, where nothing lies"))
+    }
+
+    /// What lies at a place, with its bytes, wherever they are.
+    fn arrival(&self, position: Position, kafka: &Kafka) -> Result<Arrival, Broken> {
+        let arrival = arrival(position, self.entry(position, kafka)?);
+        if !stray::is_absent(&arrival) {
+            return Ok(arrival);
+        }
+        let bytes = self.entry(arrival.origin, kafka)?.value.clone().unwrap_or_default();
+        Ok(Arrival { bytes, ..arrival })
+    }
+
+    /// A stray is the arrival that it moves.
+    fn check_stray(&mut self, entry: &Entry, rows: &[LedgerRow], kafka: &Kafka) -> Result<(), Broken> {
+        let value = entry.value.clone().unwrap_or_default();
+        let nowhere = Position { input: Input::Strays, partition: 0, offset: 0 };
+        let moved = stray::receive(nowhere, entry.key.clone(), value, entry.headers.clone())?;
+        let came = self.arrival(moved.origin, kafka)?;
+        has_row(rows, Disposition::Moved, moved.origin)?;
+        let whole = moved.bytes == came.bytes && !stray::is_absent(&moved);
+        self.met.insert(if whole { "has a stray" } else { "has a stray by reference" });
+        let absent = stray::is_absent(&moved) && moved.bytes.is_empty() && self.may_leave(&came);
+        let said = |arrival: &Arrival| {
+            (arrival.at, arrival.format, arrival.server.clone(), arrival.journal_recipients.clone())
         };
-        let arrival = arrival(position, entry);
+        match (whole || absent) && said(&moved) == said(&came) {
+            true => Ok(()),
+            false => Err(format!("the stray of {:?} is not what came", moved.origin)),
+        }
+    }
+
+    /// A dead letter is the arrival that was rejected.
+    fn check_dead_letter(&self, entry: &Entry, rows: &[LedgerRow], kafka: &Kafka) -> Result<(), Broken> {
+        let header = |name: &str| {
+            let found = entry.headers.iter().find(|(header, _)| header == name);
+            found.and_then(|(_, value)| String::from_utf8(value.as_deref()?.to_vec()).ok()).unwrap_or_default()
+        };
+        let number = |name: &str| header(name).parse::<i64>().unwrap_or(-1);
+        let partition = i32::try_from(number("partition")).unwrap_or(-1);
+        let position = Position { input: input(&header("topic")), partition, offset: number("offset") };
+        has_row(rows, Disposition::Rejected, position)?;
+        let came = self.entry(position, kafka)?;
+        let absent = entry.value.is_none()
+            && header("reference") == format!("kafka:{}/{partition}/{}", header("topic"), position.offset)
+            && self.may_leave(&arrival(position, came));
+        let headers = came.headers.iter().all(|header| entry.headers.contains(header));
+        // Where not even the rest fits, nothing of it goes along.
+        let bare = absent && entry.key.is_none();
+        match (entry.value == came.value || absent) && entry.key == came.key && headers || bare {
+            true => Ok(()),
+            false => Err(format!("the dead letter of {position:?} is not what came")),
+        }
+    }
+
+    /// Whether an arrival may be too large to be passed on.
+    fn may_leave(&self, arrival: &Arrival) -> bool {
+        const HEADERS_BYTES_MAX: usize = 600;
+        self.passed_on_bytes_max.is_some_and(|max| arrival.bytes.len() + HEADERS_BYTES_MAX > max)
+    }
+
+    fn consume(&mut self, row: &LedgerRow, kafka: &Kafka, wall: Timestamp) -> Result<Key, Broken> {
+        let position = Position { input: input(&row.topic), partition: row.partition, offset: row.offset };
+        let arrival = self.arrival(position, kafka)?;
         let Some(evidence) = read_as(arrival.format, &arrival.bytes) else {
             return Err(format!("{position:?} is no evidence, and its row says {:?}", row.disposition));
         };
-        let seen = Seen { position: arrival.origin, at: arrival.at, server: arrival.server.clone(), size: 0 };
+        let seen = Seen {
+            position: arrival.origin,
+            at: arrival.at,
+            server: arrival.server.clone(),
+            size: arrival.bytes.len() as i64,
+        };
         let piece = Piece::new(evidence, seen, arrival.journal_recipients.clone());
-        self.consumed.push(Consumed { piece, arrival });
-        Ok(())
+        let key = piece.evidence.key.clone();
+        self.remembered.entry(key.clone()).or_default().consume(piece, arrival.at.min(wall).0);
+        self.consumed.push(Consumed { key: key.clone(), arrival });
+        Ok(key)
     }
 
-    /// A record is the next revision of its id, and says what the naive model says of all evidence that was visible
-    /// before its turn, and of so much of its turn's as was taken in when it was closed.
-    fn check_record(&mut self, record: JournalRecord, before: usize, by: &'static str) -> Result<(), Broken> {
-        let id = record.record_id.clone();
-        let revisions = self.revisions.entry(id.clone()).or_default();
-        let next = revisions.len() as i32 + 1;
-        if record.revision != next {
-            return Err(format!("revision {} of {id} where {next} was due", record.revision));
-        }
-        let home = home_partition(record.key.as_bytes(), self.partitions);
-        if let Some(limit) = self.limits.get(by).and_then(|limits| limits.get(&home))
-            && record.closed_at > *limit
-        {
-            return Err(format!("{id} was closed {} ms too early", record.closed_at.saturating_sub(*limit)));
-        }
-        let said = model::Record::of(&record);
-        let of_key: Vec<(usize, Piece)> = self
-            .consumed
-            .iter()
-            .enumerate()
-            .filter(|(_, consumed)| consumed.piece.evidence.key.as_str() == record.key)
-            .map(|(index, consumed)| (index, consumed.piece.clone()))
-            .collect();
-        let agrees = (before..=self.consumed.len()).rev().any(|end| {
-            let pieces: Vec<Piece> =
-                of_key.iter().filter(|(index, _)| *index < end).map(|(_, piece)| piece.clone()).collect();
-            match (record.status, model::records(&pieces).get(&id)) {
-                (Status::Superseded, expected) => expected.is_none(),
-                (_, Some(expected)) => *expected == said,
-                (_, None) => false,
+    /// Takes an entry of the changelog; tells whose it is.
+    fn store(&mut self, partition: i32, entry: &Entry) -> Result<Option<Key>, Broken> {
+        let name = entry.key.clone().ok_or("an entry of the changelog without a key")?;
+        let stored: Option<StoredDraft> = match &entry.value {
+            Some(value) => Some(avro::decode(Schema::Draft, value).map_err(|error| error.to_string())?),
+            None => None,
+        };
+        if let Some(stored) = &stored {
+            if home_partition(stored.key.as_str().as_bytes(), self.partitions) != partition {
+                return Err(format!("{} is stored on partition {partition}", stored.record_id));
             }
-        });
-        if !agrees {
-            let pieces: Vec<Piece> = of_key.iter().map(|(_, piece)| piece.clone()).collect();
-            let expected = model::records(&pieces).remove(&id);
-            return Err(format!(
-                "revision {} of {id} is not what its evidence adds up to:\n  it says {said:?}\n  expected {expected:?}",
-                record.revision
-            ));
+            self.drafts.insert(name.clone(), stored.key.clone());
         }
-        self.check_originals(&record)?;
-        self.revisions.entry(id).or_default().push(record);
-        Ok(())
-    }
-
-    fn check_originals(&self, record: &JournalRecord) -> Result<(), Broken> {
-        let before = &self.revisions[&record.record_id];
-        for original in &record.originals {
-            let carried = |record: &JournalRecord| {
-                record.originals.iter().any(|other| other.sha256 == original.sha256 && other.content.is_some())
-            };
-            let there = match (&original.content, &original.reference) {
-                (Some(content), None) => Digest::of(content) == original.sha256,
-                (None, Some(reference)) => match reference.strip_prefix("revision:").map(str::parse::<usize>) {
-                    Some(Ok(revision)) => before.get(revision.wrapping_sub(1)).is_some_and(carried),
-                    _ => self.retained,
-                },
-                _ => false,
-            };
-            if !there {
-                return Err(format!(
-                    "an original of {} can be had nowhere: {:?}",
-                    record.record_id, original.reference
-                ));
-            }
+        let key = self.drafts.get(&name).cloned();
+        if let Some(key) = &key {
+            self.remembered.entry(key.clone()).or_default().store(name, stored);
         }
-        Ok(())
+        Ok(key)
     }
 
     /// Whether every input is read to its end, and its positions are committed.
@@ -225,14 +364,16 @@ impl Check {
 
     /// The same records as one run in order makes of the same arrivals, and as the model says.
     pub fn end(&self, script: &Script) -> Result<(), Broken> {
-        let last = last(self.revisions.values().filter_map(|revisions| revisions.last()));
-        let pieces: Vec<Piece> = self.consumed.iter().map(|consumed| consumed.piece.clone()).collect();
-        let said: BTreeMap<String, model::Record> =
-            last.iter().map(|(id, record)| (id.clone(), model::Record::of(record))).collect();
-        if said != model::records(&pieces) {
-            return Err("the records at the end are not what all evidence adds up to".to_owned());
+        for (key, remembered) in &self.remembered {
+            remembered.end().map_err(|broken| format!("of {key}: {broken}"))?;
         }
-        let serial = self.serial(script);
+        let forgot = |record: &JournalRecord| {
+            self.remembered.get(&Key(record.key.as_str().into())).is_some_and(|remembered| remembered.forgot)
+        };
+        let mut last = last(self.remembered.values().flat_map(Remembered::last));
+        last.retain(|_, record| !forgot(record));
+        let mut serial = self.serial(script);
+        serial.retain(|_, record| !forgot(record));
         match serial.iter().find(|(id, record)| last.get(*id) != Some(record)) {
             Some((id, _)) => Err(format!("{id} is not the record that one run in order makes")),
             None if serial.len() != last.len() => Err("one run in order makes fewer records".to_owned()),
@@ -241,17 +382,20 @@ impl Check {
     }
 
     fn serial(&self, script: &Script) -> BTreeMap<String, JournalRecord> {
-        let mut tasks = Tasks::new(rules(script));
-        for partition in 0..script.partitions {
+        let mut rules = script.rules(0);
+        rules.rules.timing.remember = FOR_EVER;
+        rules.rules.archive_format = ArchiveFormat::Record;
+        let mut tasks = Tasks::new(rules);
+        for partition in 0..self.partitions {
             tasks.assign(partition);
             tasks.restored(partition).expect("nothing is restored");
         }
-        let arrivals = self.consumed.iter().map(|consumed| {
-            let partition = home_partition(consumed.piece.evidence.key.as_str().as_bytes(), script.partitions);
+        let arrivals = self.consumed.iter().map(|Consumed { key, arrival }| {
+            let partition = home_partition(key.as_str().as_bytes(), self.partitions);
             let position = Position { input: Input::Reports, partition, offset: 0 };
-            Arrival { position, ..consumed.arrival.clone() }
+            Arrival { position, ..arrival.clone() }
         });
-        let numbers: Vec<i32> = (0..script.partitions).collect();
+        let numbers: Vec<i32> = (0..self.partitions).collect();
         let progress: Vec<Progress> =
             input_partitions(&numbers).map(|(input, partition)| Progress { input, partition, at_end: true }).collect();
         let mut records = Vec::new();
@@ -269,6 +413,87 @@ impl Check {
             }
         }
         last(records.iter())
+    }
+}
+
+fn has_row(rows: &[LedgerRow], disposition: Disposition, position: Position) -> Result<(), Broken> {
+    let of = |row: &LedgerRow| Position { input: input(&row.topic), partition: row.partition, offset: row.offset };
+    match rows.iter().any(|row| row.disposition == disposition && of(row) == position) {
+        true => Ok(()),
+        false => Err(format!("no row says that {position:?} was {disposition:?}")),
+    }
+}
+
+/// Each original is here, or where the record says.
+fn check_originals(
+    record: &JournalRecord,
+    before: &[JournalRecord],
+    kafka: &Kafka,
+    may_lack: bool,
+) -> Result<(), Broken> {
+    for original in &record.originals {
+        let carries = |record: &JournalRecord| {
+            record.originals.iter().any(|other| other.sha256 == original.sha256 && other.content.is_some())
+        };
+        let there = match (&original.content, &original.reference) {
+            (Some(content), None) => Digest::of(content) == original.sha256,
+            (None, Some(reference)) => match reference.strip_prefix("revision:").map(str::parse::<i32>) {
+                Some(Ok(revision)) => {
+                    before.iter().rev().find(|record| record.revision == revision).is_some_and(carries)
+                }
+                _ => may_lack && lies_at(kafka, reference, &original.sha256),
+            },
+            _ => false,
+        };
+        if !there {
+            return Err(format!("an original of {} can be had nowhere: {:?}", record.record_id, original.reference));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the arrival there brought this original.
+fn lies_at(kafka: &Kafka, reference: &str, sha256: &Digest) -> bool {
+    let mut parts = reference.strip_prefix("kafka:").unwrap_or_default().split('/');
+    let (Some(topic), Some(Ok(partition)), Some(Ok(offset))) =
+        (parts.next(), parts.next().map(str::parse), parts.next().map(str::parse))
+    else {
+        return false;
+    };
+    let position = Position { input: input(topic), partition, offset };
+    let log = kafka.logs.get(&(Topic::Input(position.input), partition));
+    let Some(entry) = log.and_then(|log| log.committed_ever(offset)) else { return false };
+    let arrival = arrival(position, entry);
+    let read = read_as(arrival.format, &arrival.bytes);
+    read.is_some_and(|evidence| evidence.originals.iter().any(|original| original.sha256 == *sha256))
+}
+
+/// The bytes of the notice that a piece is or journals.
+fn notice_of(piece: &Piece) -> Option<Digest> {
+    let evidence = &piece.evidence;
+    evidence.notice.as_ref().filter(|notice| !notice.statuses.is_empty())?;
+    evidence.originals.first().map(|original| original.sha256)
+}
+
+fn check_non_delivery<'p>(
+    told: &NonDelivery,
+    mut named: impl Iterator<Item = &'p Piece>,
+    by_reference: bool,
+) -> Result<(), Broken> {
+    let says = |piece: &&Piece| {
+        let notice = piece.evidence.notice.as_ref();
+        piece.evidence.id == told.arrival_sha256
+            && notice.is_some_and(|notice| (&notice.statuses, &notice.about) == (&told.recipients, &told.message_id))
+            && notice_of(piece) == told.sha256
+    };
+    let there = match (&told.notice, &told.reference) {
+        (Some(bytes), None) => Some(Digest::of(bytes)) == told.sha256,
+        (None, Some(_)) => by_reference,
+        _ => false,
+    };
+    match named.any(|piece| says(&piece)) && there {
+        true => Ok(()),
+        false => Err(format!("{} tells otherwise than its notice: {told:?}", told.record_id)),
     }
 }
 

@@ -163,12 +163,15 @@ struct Ending {
     positions_marked: bool,
 }
 
+/// Which process of which name: a later one has a higher epoch.
+pub type Writer = (&'static str, u32);
+
 /// What a committed transaction made visible, in the order of commits.
 #[derive(Debug, Default)]
 pub struct Visible {
     pub values: Vec<(At, i64, Entry)>,
     pub positions: Positions,
-    pub by: &'static str,
+    pub by: Writer,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,6 +182,8 @@ pub enum Told {
 
 #[derive(Debug, Default)]
 struct Member {
+    /// Of the process that is the member.
+    epoch: u32,
     joined: bool,
     numbers: Vec<i32>,
     told: VecDeque<Told>,
@@ -246,8 +251,9 @@ impl Kafka {
         if self.away {
             return Err(Refusal::Again);
         }
+        let fences = self.mutation != Some(Mutation::EpochNotChecked);
         let producer = self.producers.entry(id).or_default();
-        if producer.epoch != epoch {
+        if producer.epoch != epoch && fences {
             return Err(Refusal::Fenced);
         }
         // Concurrent transactions: the last one's marks come first.
@@ -302,6 +308,11 @@ impl Kafka {
         Ok(())
     }
 
+    /// A newer process of the name has begun, or the broker has put this one out.
+    pub fn is_fenced(&self, (id, epoch): Writer) -> bool {
+        self.producers.get(id).is_some_and(|producer| producer.epoch > epoch)
+    }
+
     /// The broker ends a transaction that was open for too long; its producer is fenced.
     pub fn time_out(&mut self, id: &'static str) {
         if let Some(producer) = self.producers.get_mut(id).filter(|producer| producer.open.is_some()) {
@@ -315,7 +326,8 @@ impl Kafka {
         let Some(producer) = self.producers.get_mut(id) else { return };
         let Some(transaction) = producer.open.take() else { return };
         if commit {
-            let mut visible = Visible { positions: transaction.positions.clone(), by: id, ..Visible::default() };
+            let by = (id, producer.epoch);
+            let mut visible = Visible { positions: transaction.positions.clone(), by, ..Visible::default() };
             for at in &transaction.logs {
                 let slots = self.logs[at].slots.iter().enumerate();
                 visible.values.extend(slots.filter_map(|(offset, slot)| match slot {
@@ -389,37 +401,39 @@ impl Kafka {
 
     // The group (eager, static members).
 
-    pub fn poll_group(&mut self, id: &'static str, known: &mut u32) -> Vec<Told> {
+    /// A new process of a known member takes its place and gets its share again; nobody else notices, but for the one
+    /// before, which is put out.
+    pub fn poll_group(&mut self, (id, epoch): Writer, known: &mut u32) -> Result<Vec<Told>, Refusal> {
         if self.away {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        if !self.members.contains_key(id) {
-            self.members.insert(id, Member { joined: true, ..Member::default() });
+        let Some(member) = self.members.get_mut(id) else {
+            self.members.insert(id, Member { epoch, joined: true, ..Member::default() });
             self.prepare();
             self.complete();
             // Whoever was left behind learns it here.
-            return vec![Told::Revoked];
+            return Ok(vec![Told::Revoked]);
+        };
+        if epoch < member.epoch {
+            return Err(Refusal::Fenced);
+        }
+        if epoch > member.epoch {
+            member.epoch = epoch;
+            member.told = VecDeque::from([Told::Assigned(member.numbers.clone())]);
         }
         if self.preparing {
             let member = self.members.get_mut(id).expect("looked up above");
             let new = !std::mem::replace(&mut member.joined, true);
             member.told.clear();
             self.complete();
-            return if new { vec![Told::Revoked] } else { Vec::new() };
+            return Ok(if new { vec![Told::Revoked] } else { Vec::new() });
         }
         let generation = self.generation;
         let told: Vec<Told> = self.members.get_mut(id).expect("looked up above").told.drain(..).collect();
         if !told.is_empty() {
             *known = generation;
         }
-        told
-    }
-
-    /// A process of a known member begins anew: it gets its share again, and nobody else notices.
-    pub fn return_member(&mut self, id: &'static str) {
-        if let Some(member) = self.members.get_mut(id) {
-            member.told = VecDeque::from([Told::Assigned(member.numbers.clone())]);
-        }
+        Ok(told)
     }
 
     /// The session ran out, or the member said goodbye.

@@ -12,11 +12,16 @@ mod check;
 mod kafka;
 mod mutation;
 mod process;
+mod remembered;
 mod script;
 mod world;
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -32,10 +37,17 @@ const TIME: Duration = Duration::from_secs(120);
 /// A deliberate bug has to show within so many seeds.
 const SEEDS_MAX: u64 = 20_000;
 
-fn run(script: &Script, mutation: Option<Mutation>) -> Result<Digest, Broken> {
+/// What became of a history.
+#[derive(Debug, PartialEq, Eq)]
+struct Ran {
+    digest: Digest,
+    met: BTreeSet<&'static str>,
+}
+
+fn run(script: &Script, mutation: Option<Mutation>) -> Result<Ran, Broken> {
     let mut world = World::new(script, mutation);
     world.run()?;
-    Ok(world.check.digest())
+    Ok(Ran { digest: world.check.digest(), met: world.met })
 }
 
 /// Runs on a thread whose parallel work is its own: rayon's pool would cost more than a history.
@@ -72,7 +84,7 @@ fn shrink(script: &Script, mutation: Option<Mutation>) -> Script {
 }
 
 fn in_words(script: &Script, broken: &str) -> String {
-    let mut words = format!("{} partitions, {} bytes kept at hand\n", script.partitions, script.recent_bytes_max);
+    let mut words = format!("{:?}\n{:?}\n", script.rules, script.waits);
     for (index, given) in script.given.iter().enumerate() {
         words += &format!("  arrival {index}: {}, home {}\n", given.in_words, given.home);
     }
@@ -109,6 +121,7 @@ fn histories_keep_every_promise() {
     };
     let first = number("MAILJOURNAL_FIRST_SEED").unwrap_or(0);
     let (next, operations) = (AtomicU64::new(first), AtomicUsize::new(0));
+    let met: Mutex<BTreeMap<&str, u64>> = Mutex::default();
     let began = Instant::now();
     let work = || {
         alone(|| {
@@ -119,7 +132,13 @@ fn histories_keep_every_promise() {
                 }
                 let script = Script::of(seed);
                 operations.fetch_add(script.operations.len(), Ordering::Relaxed);
-                assert!(run(&script, None).is_ok(), "{}", tell(seed, &script));
+                match run(&script, None) {
+                    Ok(ran) => {
+                        let mut met = met.lock().expect("nobody panics with it");
+                        ran.met.into_iter().for_each(|what| *met.entry(what).or_default() += 1);
+                    }
+                    Err(_) => panic!("{}", tell(seed, &script)),
+                }
             }
         });
     };
@@ -130,6 +149,9 @@ fn histories_keep_every_promise() {
     });
     let ran = next.load(Ordering::Relaxed).min(first + histories) - first;
     println!("{ran} histories, {} operations in {:?}", operations.load(Ordering::Relaxed), began.elapsed());
+    for (what, count) in met.into_inner().expect("nobody panics with it") {
+        println!("{:5.1} % of them: {what}", count as f64 * 100.0 / ran as f64);
+    }
     assert!(ran >= histories.min(1_000), "only {ran} histories in {time:?}");
 }
 
@@ -152,6 +174,7 @@ fn every_deliberate_bug_is_found() {
                 Some(seed) => {
                     let least = shrink(&Script::of(seed), Some(mutation));
                     let broken = run(&least, Some(mutation)).expect_err("a shrunk history still breaks");
+                    let broken = broken.lines().next().unwrap_or_default();
                     println!("{mutation:?}: {} seeds, {} operations: {broken}", seed + 1, least.operations.len());
                 }
                 None => unfound.push(mutation),

@@ -45,10 +45,32 @@ pub enum Mutation {
     FirstPlaces,
     /// Nobody tells where a turn's drafts lie.
     PlacesUntold,
+    /// What a transaction of an older epoch does counts.
+    EpochNotChecked,
+    /// Drafts are forgotten half a second too early.
+    ForgetsEarly,
+    /// Of a draft's parts only the first gets a tombstone.
+    OnlyFirstPartsEnd,
+    /// Of a draft's parts only the first is stored.
+    OnlyFirstPartsStored,
+    /// A restore does not care for tombstones.
+    RestoreKeepsTheForgotten,
+    /// What a notice says is told again after a restore.
+    NoticeToldAgain,
+    /// What notices say is not told.
+    NoticeUntold,
+    /// A turn writes one value of `journal.activity`.
+    ActivityOnce,
+    /// Dead letters have no bytes.
+    DeadLettersEmptied,
+    /// The bytes of originals are fetched from the beginning of their partition.
+    OriginalsFromElsewhere,
+    /// The bytes of strays that went home by reference are.
+    StraysFromElsewhere,
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 21] = [
+    pub const ALL: [Mutation; 32] = [
         Mutation::PositionsOutsideTheTurn,
         Mutation::PositionsAfterTheTurn,
         Mutation::StrayDropped,
@@ -70,5 +92,16 @@ impl Mutation {
         Mutation::NoTombstones,
         Mutation::FirstPlaces,
         Mutation::PlacesUntold,
+        Mutation::EpochNotChecked,
+        Mutation::ForgetsEarly,
+        Mutation::OnlyFirstPartsEnd,
+        Mutation::OnlyFirstPartsStored,
+        Mutation::RestoreKeepsTheForgotten,
+        Mutation::NoticeToldAgain,
+        Mutation::NoticeUntold,
+        Mutation::ActivityOnce,
+        Mutation::DeadLettersEmptied,
+        Mutation::OriginalsFromElsewhere,
+        Mutation::StraysFromElsewhere,
     ];
 }

@@ -1,16 +1,19 @@
 //! One process as the simulation runs it: a real [`Instance`] with the real rooms in it. What a shell does around an
 //! instance is done here in steps between which anything else may happen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Input, Position, Timestamp},
-    correlate::{AwakeMax, Place},
+    correlate::{AwakeMax, Place, WorkMax},
     mail::Key,
     record::{Disposition, LedgerRow},
     turn::{
-        AtHand, Bodies, Outgoing, Output, Written,
+        AtHand, Bodies, Outgoing, Output, TurnRules, Written,
         instance::{Bounds, Gathered, INPUTS, Instance, Parcel, Positions, Step, input_partitions},
         stray,
     },
@@ -21,12 +24,15 @@ use crate::{
     kafka::{At, DRAFTS, Entry, Kafka, Refusal, Told, Topic},
     mutation::Mutation,
     script::{Script, read_as},
-    world::{Broken, rules},
+    world::Broken,
 };
 
 /// One process: an instance, its writer, and what its clients know.
 pub struct Process {
-    id: &'static str,
+    pub id: &'static str,
+    /// Which of the script's waits it was started with.
+    pub waits: usize,
+    rules: TurnRules,
     /// None until the last process of this name is fenced.
     pub epoch: Option<u32>,
     pub instance: Instance,
@@ -43,10 +49,13 @@ pub struct Process {
     pub doubt_next: Option<bool>,
     /// Message-IDs of arrivals, for one mutation.
     seen: BTreeSet<Key>,
-    /// Where each draft was written first, for another.
+    /// Where it has read arrivals, for another.
+    carriers: BTreeSet<Position>,
+    /// Where each draft was written first, for a third.
     first_places: BTreeMap<Bytes, Place>,
-    awake_max: AwakeMax,
-    recent_bytes_max: usize,
+    /// What was told of notices, for a fourth.
+    told: Vec<Outgoing>,
+    told_before_the_restore: Vec<Outgoing>,
     /// How many parts of drafts the last two turns that wrote something stored.
     stored: [usize; 2],
 }
@@ -79,6 +88,8 @@ pub enum Failure {
 struct Lookup<'k> {
     kafka: &'k Kafka,
     failed: bool,
+    /// Whose bytes come from elsewhere, for two mutations.
+    elsewhere: BTreeSet<Position>,
 }
 
 impl Bodies for Lookup<'_> {
@@ -86,7 +97,10 @@ impl Bodies for Lookup<'_> {
         self.failed |= self.kafka.away && !wanted.is_empty();
         let one = |position: &Position| {
             let log = self.kafka.logs.get(&(Topic::Input(position.input), position.partition));
-            let entry = log.and_then(|log| log.committed(position.offset));
+            let entry = log.and_then(|log| match self.elsewhere.contains(position) {
+                true => log.next(0).map(|(_, entry)| entry),
+                false => log.committed(position.offset),
+            });
             entry.and_then(|entry| entry.value.clone()).ok_or_else(|| "its topic has deleted it".to_owned())
         };
         wanted.iter().map(one).collect()
@@ -137,11 +151,19 @@ impl From<Refusal> for Failure {
 }
 
 impl Process {
-    pub fn new(id: &'static str, script: &Script) -> Process {
+    pub fn new(id: &'static str, script: &Script, waits: usize, mutation: Option<Mutation>) -> Process {
+        let rules = script.rules(waits);
+        let mut taught = rules.clone();
+        if mutation == Some(Mutation::ForgetsEarly) {
+            let remember = &mut taught.rules.timing.remember;
+            *remember = remember.saturating_sub(Duration::from_millis(500));
+        }
         Process {
             id,
+            waits,
+            rules,
             epoch: None,
-            instance: Instance::new(rules(script)),
+            instance: Instance::new(taught),
             generation: 0,
             reading: None,
             leaders_told: false,
@@ -151,11 +173,28 @@ impl Process {
             fail_next: false,
             doubt_next: None,
             seen: BTreeSet::new(),
+            carriers: BTreeSet::new(),
             first_places: BTreeMap::new(),
-            awake_max: script.awake_max,
-            recent_bytes_max: script.recent_bytes_max,
+            told: Vec::new(),
+            told_before_the_restore: Vec::new(),
             stored: [0; 2],
         }
+    }
+
+    /// A turn or a restore is given up.
+    pub fn set_back(&mut self) {
+        self.held = Held::Nothing;
+        self.reading = None;
+        self.instance.handle_setback();
+    }
+
+    fn writer(&self) -> crate::kafka::Writer {
+        (self.id, self.epoch.unwrap_or(0))
+    }
+
+    /// Another works on what this one takes for its own.
+    fn is_left_behind(&self, kafka: &Kafka) -> bool {
+        self.generation != kafka.generation || kafka.is_fenced(self.writer())
     }
 
     /// Something is on its way to be visible.
@@ -260,7 +299,11 @@ impl Process {
                 let expired = self.instance.handle_input_bounds(&bounds.collect());
                 expired.map_err(|impossible| impossible.to_string())?;
             }
-            Step::ReadChangelog => self.read_changelog(kafka, choice, mutation)?,
+            Step::ReadChangelog => match self.read_changelog(kafka, choice, mutation) {
+                // Who was left behind may meet half of what the next owner writes.
+                Err(_) if self.is_left_behind(kafka) => return Ok(Err(Failure::Abort)),
+                read => read?,
+            },
             Step::LearnChangelogStable => {
                 let stable = |number: &i32| {
                     let log = kafka.log((DRAFTS, *number));
@@ -279,12 +322,12 @@ impl Process {
                 }
                 self.reading = Some(positions);
                 self.highest.clear();
+                self.told_before_the_restore = std::mem::take(&mut self.told);
                 self.instance.handle_consuming();
             }
             Step::Turn => return Ok(self.gather(kafka, choice)),
         }
-        self.poll_group(kafka);
-        Ok(Ok(()))
+        Ok(self.poll_group(kafka).map(drop))
     }
 
     /// One step of the writer's thread.
@@ -368,8 +411,8 @@ impl Process {
     }
 
     /// Returns whether the group said something.
-    fn poll_group(&mut self, kafka: &mut Kafka) -> bool {
-        let told = kafka.poll_group(self.id, &mut self.generation);
+    fn poll_group(&mut self, kafka: &mut Kafka) -> Result<bool, Failure> {
+        let told = kafka.poll_group(self.writer(), &mut self.generation)?;
         for told in &told {
             self.reading = None;
             match told {
@@ -377,7 +420,7 @@ impl Process {
                 Told::Assigned(numbers) => self.instance.handle_assigned(numbers.clone()),
             }
         }
-        !told.is_empty()
+        Ok(!told.is_empty())
     }
 
     fn read_changelog(&mut self, kafka: &mut Kafka, choice: usize, mutation: Option<Mutation>) -> Result<(), Broken> {
@@ -408,6 +451,9 @@ impl Process {
                     && earlier < offset
                     && log.next(earlier).is_some_and(|(_, first)| first.key == entry.key)
                 {
+                    continue;
+                }
+                if wrong(Mutation::RestoreKeepsTheForgotten) && entry.value.is_none() {
                     continue;
                 }
                 self.instance.handle_entry(number, offset, entry.key.as_deref(), entry.value.as_deref());
@@ -442,7 +488,7 @@ impl Process {
                 }
             }
         }
-        if self.poll_group(kafka) {
+        if self.poll_group(kafka)? {
             return Ok(());
         }
         let Some(reading) = &self.reading else { return Ok(()) };
@@ -479,14 +525,21 @@ impl Process {
         };
         let unseen = if wrong(Mutation::FirstWins) { self.take_seen(&mut gathered) } else { Vec::new() };
         let empty = gathered.next.is_empty();
-        let mut lookup = Lookup { kafka, failed: false };
+        let absent = gathered.arrivals.iter().filter(|arrival| stray::is_absent(arrival));
+        let elsewhere = match mutation {
+            Some(Mutation::StraysFromElsewhere) => absent.map(|arrival| arrival.origin).collect(),
+            Some(Mutation::OriginalsFromElsewhere) => self.carriers.clone(),
+            _ => BTreeSet::new(),
+        };
+        self.carriers.extend(gathered.arrivals.iter().filter(|_| mutation.is_some()).map(|arrival| arrival.origin));
+        let mut lookup = Lookup { kafka, failed: false, elsewhere };
         let parcel = self.instance.turn(gathered, &lags, wall, &mut lookup);
         if lookup.failed {
             return Ok(Err(Failure::Abort));
         }
         let parcel = match parcel {
             // Who was left behind may miss what the next owner has replaced.
-            Err(_) if self.generation != kafka.generation => return Ok(Err(Failure::Abort)),
+            Err(_) if self.is_left_behind(kafka) => return Ok(Err(Failure::Abort)),
             parcel => parcel.map_err(|unreadable| unreadable.to_string())?,
         };
         self.check_memory(parcel.as_ref())?;
@@ -506,15 +559,20 @@ impl Process {
     /// together.
     fn check_memory(&mut self, parcel: Option<&Parcel>) -> Result<(), Broken> {
         const DRAFTS_OF_A_KEY_MAX: usize = 8;
+        const KEYS_MAX: usize = 9;
         if let Some(Parcel { outgoing, .. }) = parcel {
             let stored = |value: &&Outgoing| value.output == Output::Drafts && value.value.is_some();
             self.stored = [self.stored[1], outgoing.iter().filter(stored).count()];
         }
         let AtHand { drafts, arrival_bytes } = self.instance.at_hand();
         let tasks = self.instance.numbers().len();
-        let AwakeMax { open, closed } = self.awake_max;
-        let drafts_max = DRAFTS_OF_A_KEY_MAX * (tasks * (open + closed) + self.stored.iter().sum::<usize>());
-        if drafts > drafts_max || arrival_bytes > self.recent_bytes_max {
+        let AwakeMax { open, closed } = self.rules.rules.awake_max;
+        // Of a key with more drafts, or parts of them, than may rest together none does.
+        let WorkMax { resting_drafts, resting_parts, .. } = self.rules.rules.work_max;
+        let restless = if resting_drafts.min(resting_parts) < DRAFTS_OF_A_KEY_MAX { KEYS_MAX } else { 0 };
+        let stored = self.stored.iter().sum::<usize>();
+        let drafts_max = DRAFTS_OF_A_KEY_MAX * (tasks * (open + closed) + stored + restless);
+        if drafts > drafts_max || arrival_bytes > self.rules.recent_bytes_max {
             return Err(format!("at hand are {drafts} drafts of {drafts_max}, and {arrival_bytes} bytes of arrivals"));
         }
         Ok(())
@@ -561,7 +619,11 @@ impl Process {
             };
             (*number, INPUTS.iter().map(of).min().unwrap_or(i64::MIN))
         };
-        self.instance.numbers().iter().map(limit).collect()
+        Limits {
+            wall,
+            until: self.instance.numbers().iter().map(limit).collect(),
+            remember: self.rules.rules.timing.remember,
+        }
     }
 
     /// Waits until the last turn is written.
@@ -584,6 +646,28 @@ impl Process {
             Some(Mutation::NoTombstones) => {
                 outgoing.retain(|value| value.output != Output::Drafts || value.value.is_some());
             }
+            Some(Mutation::OnlyFirstPartsEnd) => outgoing.retain(|value| {
+                let later = value.key.as_ref().is_some_and(|key| key.contains(&0));
+                value.output != Output::Drafts || value.value.is_some() || !later
+            }),
+            Some(Mutation::OnlyFirstPartsStored) => outgoing.retain(|value| {
+                let later = value.key.as_ref().is_some_and(|key| key.contains(&0));
+                value.output != Output::Drafts || value.value.is_none() || !later
+            }),
+            Some(Mutation::NoticeToldAgain) => {
+                // A restore ends where nothing of this process is being written.
+                outgoing.append(&mut self.told_before_the_restore);
+                self.told.extend(outgoing.iter().filter(|value| value.output == Output::Ndr).cloned());
+            }
+            Some(Mutation::NoticeUntold) => outgoing.retain(|value| value.output != Output::Ndr),
+            Some(Mutation::ActivityOnce) => {
+                let mut before = false;
+                outgoing.retain(|value| value.output != Output::Activity || !std::mem::replace(&mut before, true));
+            }
+            Some(Mutation::DeadLettersEmptied) => {
+                let dead = outgoing.iter_mut().filter(|value| value.output == Output::Rejected);
+                dead.for_each(|value| value.value = Some(Bytes::new()));
+            }
             Some(Mutation::StrayDropped) => {
                 if let Some(place) = outgoing.iter().position(|value| value.output == Output::Strays) {
                     outgoing.remove(place);
@@ -591,7 +675,7 @@ impl Process {
             }
             _ => {}
         }
-        check.limits.insert(self.id, limits);
+        check.limits.insert(self.writer(), limits);
         let values = outgoing.into_iter().map(|value| {
             let at = (Topic::from(value.output), value.partition.unwrap_or(0));
             let headers = value.headers.into_iter().map(|(name, text)| (name, Some(text))).collect();

@@ -1,30 +1,32 @@
 //! A history before it happens: what will arrive, and the order of steps and faults. All of it follows from a seed; every
 //! operation means something, or nothing, whatever came before it, so that a history can be shortened.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use mailjournal::{
     arrival::{Format, Input},
-    correlate::AwakeMax,
+    correlate::{AwakeMax, Budget, Rules, Timing, TopicNames, WorkMax},
     evidence::{
         self, Evidence, Hop, How, RecipientKind,
         envelope_event::{Direction, EnvelopeEvent, EventGroup, EventRecipient, EventRole, Stage},
     },
+    record::{ArchiveFormat, ValueBytesMax},
     sample::random::Random,
-    turn::home::home_partition,
+    turn::{Encoding, TurnRules, home::home_partition},
 };
 
 /// The names of the instances, which are their transactional ids too.
 pub const NAMES: [&str; 3] = ["a", "b", "c"];
 
+/// Longer than any history.
+pub const FOR_EVER: Duration = Duration::from_secs(900_000);
+
 #[derive(Clone, Debug)]
 pub struct Script {
-    pub partitions: i32,
-    /// Bytes of recent arrivals that an instance keeps.
-    pub recent_bytes_max: usize,
-    /// Published drafts that it keeps at hand.
-    pub awake_max: AwakeMax,
+    pub rules: TurnRules,
+    /// The waits that a process may be started with.
+    pub waits: [Timing; 2],
     pub given: Vec<Given>,
     pub operations: Vec<Operation>,
 }
@@ -62,9 +64,15 @@ pub enum Operation {
     Crash {
         who: usize,
     },
-    /// Where the process has ended, it starts again.
+    /// Where the process has ended, it starts again, be it with other waits.
     Restart {
         who: usize,
+        waits: usize,
+    },
+    /// Another process of its name starts, and the one before goes on as long as it can.
+    Twin {
+        who: usize,
+        waits: usize,
     },
     Pause {
         who: usize,
@@ -136,7 +144,8 @@ impl fmt::Display for Operation {
                 write!(f, "{} writes {steps} steps of its turn", name(who))
             }
             Operation::Crash { who } => write!(f, "{} crashes", name(who)),
-            Operation::Restart { who } => write!(f, "{} starts", name(who)),
+            Operation::Restart { who, waits } => write!(f, "{} starts with waits {waits}", name(who)),
+            Operation::Twin { who, waits } => write!(f, "another {} starts with waits {waits}", name(who)),
             Operation::Pause { who } => write!(f, "{} is paused", name(who)),
             Operation::Resume { who } => write!(f, "{} wakes", name(who)),
             Operation::Kick { who } => write!(f, "the group gives {} up", name(who)),
@@ -167,16 +176,74 @@ impl Script {
         let mut random = Random::new(seed, 1);
         let partitions = 1 + random.below(3) as i32;
         let given = arrivals(&mut random, partitions);
-        let mut script = Script {
-            partitions,
-            recent_bytes_max: *random.pick(&[0, 3_000, 1 << 20]),
-            awake_max: AwakeMax { open: *random.pick(&[0, 1, 1_000]), closed: *random.pick(&[0, 1, 1_000]) },
-            given,
-            operations: Vec::new(),
-        };
+        let (waits, rules) = rules(&mut Random::new(seed, 3), partitions);
+        let mut script = Script { rules, waits, given, operations: Vec::new() };
         script.operations = operations(&mut Random::new(seed, 2), &script);
         script
     }
+
+    pub fn rules(&self, waits: usize) -> TurnRules {
+        let mut rules = self.rules.clone();
+        rules.rules.timing = self.waits[waits];
+        rules
+    }
+}
+
+/// settle ≤ quiet ≤ patience ≤ remember, which is in half of the histories too long to matter.
+fn waits(random: &mut Random, forgets: bool) -> Timing {
+    let mut waits = [0, 0, 0, 0].map(|_| *random.pick(&[0, 500, 1_000, 4_000, 10_000]));
+    waits.sort_unstable();
+    let [settle, quiet, patience, remember] = waits.map(Duration::from_millis);
+    let remember =
+        if forgets { remember + Duration::from_millis(*random.pick(&[0, 1, 3_000, 12_000])) } else { FOR_EVER };
+    Timing { settle, quiet, patience, remember }
+}
+
+/// Every bound is reached in some histories, and not in others.
+fn rules(random: &mut Random, partitions: i32) -> ([Timing; 2], TurnRules) {
+    let forgets = random.chance(500);
+    let first = waits(random, forgets);
+    let others = if random.chance(200) { waits(random, forgets) } else { first };
+    let all = WorkMax::default();
+    let work_max = WorkMax {
+        draft_part_bytes: *random.pick(&[1, 800, all.draft_part_bytes]),
+        wake_parts: *random.pick(&[1, 2, all.wake_parts]),
+        resting_drafts: *random.pick(&[1, 2, all.resting_drafts]),
+        resting_parts: *random.pick(&[2, all.resting_parts, all.resting_parts, all.resting_parts]),
+        turn: Budget {
+            records: *random.pick(&[1, 2, all.turn.records]),
+            bytes: *random.pick(&[1, 700, all.turn.bytes, all.turn.bytes]),
+            forgotten: *random.pick(&[1, 2, all.turn.forgotten]),
+        },
+        restore_batch_bytes: *random.pick(&[1, 2_000, all.restore_batch_bytes]),
+    };
+    let archive_format = if random.chance(200) { ArchiveFormat::Report } else { ArchiveFormat::Record };
+    let value_bytes_max = ValueBytesMax {
+        // A report is counted with so much beside its original that a bound would cut it first.
+        archive: Some(LARGE_BYTES + 1_000).filter(|_| archive_format == ArchiveFormat::Record && random.chance(500)),
+        activity: None,
+        ndr: *random.pick(&[None, Some(1_000)]),
+    };
+    let rules = Rules {
+        timing: first,
+        topic_names: TopicNames {
+            reports: "journal.reports".into(),
+            envelopes: "journal.envelopes".into(),
+            strays: "journal.strays".into(),
+        },
+        value_bytes_max,
+        archive_format,
+        awake_max: AwakeMax { open: *random.pick(&[0, 1, 1_000]), closed: *random.pick(&[0, 1, 1_000]) },
+        work_max,
+    };
+    let rules = TurnRules {
+        rules,
+        partitions,
+        passed_on_bytes_max: *random.pick(&[None, Some(20), Some(700)]),
+        encoding: Encoding::Json,
+        recent_bytes_max: *random.pick(&[0, 3_000, 1 << 20]),
+    };
+    ([first, others], rules)
 }
 
 /// Which faults a history has: not all at once, or none is seen for the others.
@@ -184,19 +251,22 @@ fn operations(random: &mut Random, script: &Script) -> Vec<Operation> {
     let faults = random.number();
     let has = |fault: u32| faults >> fault & 1 == 1;
     let crowd = 1 + random.below(NAMES.len());
-    let mut operations: Vec<Operation> = (0..crowd).map(|who| Operation::Restart { who }).collect();
+    let mut operations: Vec<Operation> = (0..crowd).map(|who| Operation::Restart { who, waits: 0 }).collect();
+    let settle = |operations: &mut Vec<Operation>, random: &mut Random, rounds: usize| {
+        for who in (0..crowd).cycle().take(crowd * rounds) {
+            operations.push(Operation::Step { who, writer: true, steps: 8, choice: 0 });
+            operations.push(Operation::Step { who, writer: false, steps: 3, choice: 0 });
+            operations.push(Operation::Mark(random.below(64)));
+        }
+    };
     // One that has settled in shows more than one that is put off from the beginning.
-    for who in (0..crowd).cycle().take(crowd * 12) {
-        operations.push(Operation::Step { who, writer: true, steps: 8, choice: 0 });
-        operations.push(Operation::Step { who, writer: false, steps: 3, choice: 0 });
-        operations.push(Operation::Mark(random.below(64)));
-    }
+    settle(&mut operations, random, 12);
     let length = 20 + random.below(100);
     let mut left = script.given.len();
     for index in 0..length {
         let who = random.below(crowd);
         let elsewhere = |random: &mut Random| {
-            (has(0) && random.chance(300)).then(|| random.below(script.partitions as usize) as i32)
+            (has(0) && random.chance(300)).then(|| random.below(script.rules.partitions as usize) as i32)
         };
         if random.below(length - index) < left {
             left -= 1;
@@ -204,12 +274,12 @@ fn operations(random: &mut Random, script: &Script) -> Vec<Operation> {
             operations.push(Operation::Give { late, elsewhere: elsewhere(random) });
         }
         let steps = 1 + random.below(6);
-        operations.push(match random.below(34) {
+        operations.push(match random.below(37) {
             0..=8 => Operation::Step { who, writer: false, steps, choice: random.below(64) },
             9..=15 => Operation::Step { who, writer: true, steps: steps * 2, choice: 0 },
             16..=18 => Operation::Mark(random.below(64)),
             19 if has(2) => Operation::Crash { who },
-            20 => Operation::Restart { who },
+            20 => Operation::Restart { who, waits: random.below(2) },
             21 if has(3) => Operation::Pause { who },
             22 => Operation::Resume { who },
             23 if has(4) => Operation::Kick { who },
@@ -221,21 +291,27 @@ fn operations(random: &mut Random, script: &Script) -> Vec<Operation> {
             29 if has(10) => Operation::ClockJump { who, millis: random.millis(-20_000, 20_000) },
             30 | 31 => Operation::Time { millis: random.millis(0, 6_000) },
             32 if has(11) => Operation::Compact {
-                partition: random.below(script.partitions as usize) as i32,
+                partition: random.below(script.rules.partitions as usize) as i32,
                 keys: random.number(),
                 tombstones: random.chance(500),
             },
             33 if has(12) && has(13) => Operation::Retain {
                 input: *random.pick(&mailjournal::turn::instance::INPUTS),
-                partition: random.below(script.partitions as usize) as i32,
+                partition: random.below(script.rules.partitions as usize) as i32,
                 per_mille: random.millis(0, 1_001),
             },
             33 if has(14) => Operation::Stop { who },
             33 if has(15) => {
                 Operation::Repeat { index: random.below(script.given.len()), elsewhere: elsewhere(random) }
             }
+            34 if has(16) => Operation::Twin { who, waits: random.below(2) },
+            35 | 36 if has(17) => Operation::Time { millis: random.millis(5_000, 40_000) },
             _ => Operation::Step { who, writer: random.chance(500), steps, choice: random.below(64) },
         });
+        // What is old is forgotten only by turns that follow.
+        if matches!(operations.last(), Some(Operation::Time { millis: 6_000.. })) {
+            settle(&mut operations, random, 4);
+        }
     }
     operations
 }
@@ -244,6 +320,8 @@ const SENDERS: [&str; 3] = ["p@x.example", "q@x.example", "r@x.example"];
 const RECIPIENTS: [&str; 5] = ["a@x.example", "b@x.example", "C@x.example", "list@x.example", "inner@x.example"];
 const SERVERS: [&str; 2] = ["ex1.example", "ex2.example"];
 const JOURNAL: &str = "journal@one.example";
+/// A body that no small bound lets through, bytes.
+const LARGE_BYTES: usize = 15_000;
 
 /// Partial reports of a few messages, some of whose ids are used twice, and what else comes.
 fn arrivals(random: &mut Random, partitions: i32) -> Vec<Given> {
@@ -262,12 +340,19 @@ fn arrival(random: &mut Random, partitions: i32, number: usize, message: usize, 
     let journal = random.chance(700).then_some(JOURNAL);
     let server = random.chance(700).then(|| *random.pick(&SERVERS));
     let original = original(message, variant, random.below(2));
-    let (input, bytes, in_words): (Input, Bytes, &str) = match random.below(12) {
-        0..=4 => (Input::Reports, report(random, number, message, variant, Some(&original)).into(), "a report"),
-        5 => (Input::Reports, report(random, number, message, variant, None).into(), "a report without its original"),
+    let id = format!("<m{message}@x.example>");
+    let (notice_id, notice) = notice(random, message, variant);
+    let (input, bytes, in_words): (Input, Bytes, &str) = match random.below(15) {
+        0..=4 => (Input::Reports, report(random, number, &id, variant, Some(&original)).into(), "a report"),
+        5 => (Input::Reports, report(random, number, &id, variant, None).into(), "a report without its original"),
         6 | 7 => (Input::Reports, original.into(), "a plain copy"),
         8 => (Input::Reports, "no mail at all".into(), "no mail"),
         9 => (Input::Envelopes, "no event at all".into(), "no event"),
+        10 => (Input::Reports, notice.into(), "a notice"),
+        11 => {
+            let original = random.chance(500).then_some(&notice);
+            (Input::Reports, report(random, number, &notice_id, variant, original).into(), "a report of a notice")
+        }
         _ => (Input::Envelopes, event(random, number, message), "an envelope event"),
     };
     let home = read(input, &bytes).map_or(0, |read| home_partition(read.key.as_str().as_bytes(), partitions));
@@ -290,14 +375,36 @@ pub fn read_as(format: Format, bytes: &Bytes) -> Option<Evidence> {
 fn original(message: usize, variant: usize, stamp: usize) -> String {
     format!(
         "X-Stamp: {stamp}\r\nFrom: {}\r\nTo: a@x.example\r\nSubject: s{variant}\r\nMessage-ID: <m{message}@x.example>\r\n\
-         Date: Mon, 2 Mar 2026 08:0{variant}:00 +0000\r\n\r\nBody {message}.{variant}\r\n",
-        SENDERS[variant]
+         Date: Mon, 2 Mar 2026 08:0{variant}:00 +0000\r\n\r\nBody {message}.{variant}{}\r\n",
+        SENDERS[variant],
+        if (message, variant) == (0, 1) { "x".repeat(LARGE_BYTES) } else { String::new() }
     )
 }
 
-fn report(random: &mut Random, number: usize, message: usize, variant: usize, original: Option<&String>) -> String {
-    let mut text =
-        format!("Sender: {}\r\nSubject: s{variant}\r\nMessage-Id: <m{message}@x.example>\r\n", SENDERS[variant]);
+/// Of the message, under an id of its own; some without what guards it.
+fn notice(random: &mut Random, message: usize, variant: usize) -> (String, String) {
+    let recipient = random.below(2);
+    let id = format!("<n{message}.{variant}.{recipient}@ex1.example>");
+    let guard = if (message + variant + recipient) % 3 != 2 {
+        "From: MAILER-DAEMON@ex1.example\r\nDate: Mon, 2 Mar 2026 09:00:00 +0000\r\n"
+    } else {
+        ""
+    };
+    let text = format!(
+        "{guard}To: {0}\r\nSubject: Undeliverable: s{variant}\r\nMessage-ID: {id}\r\n\
+         MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"=n\"\r\n\r\n\
+         --=n\r\nContent-Type: text/plain\r\n\r\nIt was not delivered.\r\n\
+         --=n\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns;ex1.example\r\n\r\n\
+         Final-Recipient: rfc822;{1}\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+         --=n\r\nContent-Type: text/rfc822-headers\r\n\r\nFrom: {0}\r\nMessage-ID: <m{message}@x.example>\r\n\
+         Date: Mon, 2 Mar 2026 08:0{variant}:00 +0000\r\n\r\n--=n--\r\n",
+        SENDERS[variant], RECIPIENTS[recipient]
+    );
+    (id, text)
+}
+
+fn report(random: &mut Random, number: usize, id: &str, variant: usize, original: Option<&String>) -> String {
+    let mut text = format!("Sender: {}\r\nSubject: s{variant}\r\nMessage-Id: {id}\r\n", SENDERS[variant]);
     for _ in 0..1 + random.below(3) {
         let role = random.pick(&["To", "Cc", "Bcc", "Recipient"]);
         let via = if random.chance(300) { ", Expanded: list@x.example" } else { "" };

@@ -3,18 +3,13 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use mailjournal::{
-    arrival::Timestamp,
-    correlate::{Rules, Timing, TopicNames},
-    record::{ArchiveFormat, ValueBytesMax},
-    turn::{Encoding, TurnRules, stray},
-};
+use mailjournal::{arrival::Timestamp, turn::stray};
 
 use crate::{
     check::Check,
     kafka::{DRAFTS, Entry, Kafka, Topic},
     mutation::Mutation,
-    process::{Failure, Held, Process},
+    process::{Failure, Process},
     script::{Given, NAMES, Operation, Script},
 };
 
@@ -26,27 +21,6 @@ const ROUNDS_MAX: usize = 4_000;
 /// A promise that was not kept.
 pub type Broken = String;
 
-pub fn rules(script: &Script) -> TurnRules {
-    let seconds = std::time::Duration::from_secs;
-    TurnRules {
-        rules: Rules {
-            timing: Timing { settle: seconds(1), quiet: seconds(4), patience: seconds(10), remember: seconds(900_000) },
-            topic_names: TopicNames {
-                reports: "journal.reports".into(),
-                envelopes: "journal.envelopes".into(),
-                strays: "journal.strays".into(),
-            },
-            value_bytes_max: ValueBytesMax::default(),
-            archive_format: ArchiveFormat::Record,
-            awake_max: script.awake_max,
-        },
-        partitions: script.partitions,
-        passed_on_bytes_max: None,
-        encoding: Encoding::Json,
-        recent_bytes_max: script.recent_bytes_max,
-    }
-}
-
 pub struct World<'s> {
     script: &'s Script,
     pub kafka: Kafka,
@@ -54,6 +28,8 @@ pub struct World<'s> {
     given: usize,
     seats: Vec<Seat>,
     pub check: Check,
+    /// What of the rarer things the history has had.
+    pub met: BTreeSet<&'static str>,
     mutation: Option<Mutation>,
 }
 
@@ -61,6 +37,8 @@ pub struct World<'s> {
 #[derive(Default)]
 struct Seat {
     process: Option<Process>,
+    /// The process before, where it has not noticed yet that there is another.
+    older: Option<Process>,
     paused: bool,
     skew: i64,
 }
@@ -69,11 +47,12 @@ impl<'s> World<'s> {
     pub fn new(script: &'s Script, mutation: Option<Mutation>) -> World<'s> {
         World {
             script,
-            kafka: Kafka::new(script.partitions, mutation),
+            kafka: Kafka::new(script.rules.partitions, mutation),
             now: EPOCH,
             given: 0,
             seats: NAMES.iter().map(|_| Seat::default()).collect(),
-            check: Check::of(script.partitions),
+            check: Check::of(script),
+            met: BTreeSet::new(),
             mutation,
         }
     }
@@ -107,7 +86,15 @@ impl<'s> World<'s> {
                 }
             }
             Operation::Crash { who } => self.seats[who].process = None,
-            Operation::Restart { who } => self.start(who),
+            Operation::Restart { who, waits } => self.start(who, waits),
+            Operation::Twin { who, waits } => {
+                if let Some(older) = self.seats[who].process.take() {
+                    self.seats[who].older = Some(older);
+                    self.seats[who].paused = false;
+                    self.check.met.insert("has two processes of one name");
+                    self.start(who, waits);
+                }
+            }
             Operation::Pause { who } => self.seats[who].paused = true,
             Operation::Resume { who } => self.seats[who].paused = false,
             Operation::Kick { who } => self.kafka.remove_member(NAMES[who]),
@@ -155,59 +142,76 @@ impl<'s> World<'s> {
 
     /// Tombstones stay as long as somebody may still be reading what they end (delete.retention.ms).
     fn compact(&mut self, partition: i32, keys: u64, tombstones: bool) {
-        let mut processes = self.seats.iter().flat_map(|seat| &seat.process);
+        let mut processes = self.seats.iter().flat_map(|seat| seat.process.iter().chain(&seat.older));
         let reading = processes.any(|process| !process.instance.changelog_unread().is_empty());
         let chosen = |key: &Bytes| keys >> (key.iter().fold(0_u64, |sum, byte| sum + u64::from(*byte)) % 64) & 1 == 1;
         self.kafka.log((DRAFTS, partition)).compact(chosen, tombstones && !reading);
     }
 
-    fn start(&mut self, who: usize) {
+    fn start(&mut self, who: usize, waits: usize) {
         let seat = &mut self.seats[who];
         if seat.process.is_none() {
-            seat.process = Some(Process::new(NAMES[who], self.script));
-            self.kafka.return_member(NAMES[who]);
+            seat.process = Some(Process::new(NAMES[who], self.script, waits, self.mutation));
         }
     }
 
     fn start_anew(&mut self, who: usize) {
-        if self.seats[who].process.take().is_some() {
-            self.start(who);
+        if let Some(process) = self.seats[who].process.take() {
+            self.start(who, process.waits);
         }
     }
 
     /// One step of the writer's thread; what it makes visible must be right.
     fn write(&mut self, who: usize) -> Result<(), Broken> {
-        if let Seat { process: Some(process), paused: false, .. } = &mut self.seats[who] {
+        let Seat { process, older, paused, .. } = &mut self.seats[who];
+        for process in process.iter_mut().filter(|_| !*paused).chain(older) {
             process.write(&mut self.kafka, self.mutation);
         }
         self.check.see(&mut self.kafka)
     }
 
-    /// One step of the instance's loop.
+    /// One step of the loops of this name's processes.
     fn step(&mut self, who: usize, choice: usize) -> Result<(), Broken> {
         let wall = Timestamp(self.now + self.seats[who].skew);
-        let Seat { process: Some(process), paused: false, .. } = &mut self.seats[who] else { return Ok(()) };
-        let stepped = process.step(&mut self.kafka, &mut self.check, wall, choice, self.mutation);
-        match stepped.map_err(|broken| format!("{}: {broken}", NAMES[who]))? {
-            Ok(()) => {}
-            Err(Failure::Abort) => {
-                let process = self.seats[who].process.as_mut().expect("it stepped");
-                process.held = Held::Nothing;
-                process.reading = None;
-                process.instance.handle_setback();
+        if !self.seats[who].paused {
+            let mut process = self.seats[who].process.take();
+            let ended = self.step_one(process.as_mut(), wall, choice)?;
+            self.seats[who].process = process;
+            if ended {
+                self.start_anew(who);
             }
-            Err(Failure::StartAnew) => self.start_anew(who),
         }
+        let mut older = self.seats[who].older.take();
+        let ended = self.step_one(older.as_mut(), wall, choice / 3)?;
+        self.seats[who].older = older.filter(|_| !ended);
         Ok(())
+    }
+
+    /// Returns whether the process has to end.
+    fn step_one(&mut self, process: Option<&mut Process>, wall: Timestamp, choice: usize) -> Result<bool, Broken> {
+        let Some(process) = process else { return Ok(false) };
+        let stepped = process.step(&mut self.kafka, &mut self.check, wall, choice, self.mutation);
+        match stepped.map_err(|broken| format!("{}: {broken}", process.id))? {
+            Ok(()) => Ok(false),
+            Err(Failure::Abort) => {
+                process.set_back();
+                Ok(false)
+            }
+            Err(Failure::StartAnew) => Ok(true),
+        }
     }
 
     /// All faults end, all arrivals come, and time passes until everything has come to rest.
     fn heal(&mut self) -> Result<(), Broken> {
+        if self.check.met.contains("forgets") {
+            self.check.met.insert("forgets while there are faults");
+        }
         self.kafka.away = false;
         while self.given < self.script.given.len() {
             self.operate(&Operation::Give { late: 0, elsewhere: None })?;
         }
         for (who, (name, seat)) in NAMES.iter().zip(&mut self.seats).enumerate() {
+            seat.process = seat.process.take().or_else(|| seat.older.take());
             (seat.paused, seat.skew) = (false, 0);
             match &mut seat.process {
                 Some(process) => (process.fail_next, process.doubt_next) = (false, None),
@@ -216,7 +220,7 @@ impl<'s> World<'s> {
                 None => {}
             }
         }
-        self.start(0);
+        self.start(0, 0);
         // Arrivals may have come from the future.
         self.now += 60 * SECOND;
         let mut calm = 0;
@@ -255,12 +259,14 @@ impl<'s> World<'s> {
             }
             assigned.extend(process.instance.numbers().iter().copied());
         }
-        assigned.len() == self.script.partitions as usize && self.check.all_read(&self.kafka)
+        assigned.len() == self.script.rules.partitions as usize && self.check.all_read(&self.kafka)
     }
 
     /// What only shows at the end; then everything is forgotten.
     fn end(&mut self) -> Result<(), Broken> {
         self.check.end(self.script)?;
+        // What follows forgets everything, in every history.
+        self.met = self.check.met.clone();
         self.now += 1_000_000 * SECOND;
         self.time_out_who_is_gone();
         for round in 0..ROUNDS_MAX {
@@ -277,7 +283,7 @@ impl<'s> World<'s> {
             self.now += 1;
         }
         while self.kafka.mark(0) {}
-        for partition in 0..self.script.partitions {
+        for partition in 0..self.script.rules.partitions {
             let log = self.kafka.log((DRAFTS, partition));
             log.compact(|_| true, true);
             if log.next(0).is_some() {

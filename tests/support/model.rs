@@ -48,9 +48,20 @@ impl Record {
             span: (record.first_evidence_at, record.last_evidence_at),
         }
     }
+
+    /// Whether both say the same, but for what depends on which sightings of their evidence count.
+    pub fn says_alike(&self, other: &Record) -> bool {
+        let alike = |record: &Record| Record {
+            recipients: Recipients::new(),
+            journals: BTreeSet::new(),
+            span: (0, 0),
+            ..record.clone()
+        };
+        alike(self) == alike(other)
+    }
 }
 
-fn guard(piece: &Piece) -> Option<Guard> {
+pub fn guard(piece: &Piece) -> Option<Guard> {
     piece.evidence.originals.iter().find_map(|original| original.guard)
 }
 
@@ -81,7 +92,8 @@ fn only<T: Ord>(set: BTreeSet<T>) -> Option<T> {
     (set.len() == 1).then(|| set.into_iter().next()).flatten()
 }
 
-fn record_id(piece: &Piece, all: &[Piece]) -> String {
+/// Which record a piece belongs to among all of its key.
+pub fn record_id(piece: &Piece, all: &[Piece]) -> String {
     let key = piece.evidence.key.as_str();
     if let Some(guard) = guard(piece) {
         return format!("{key}#{guard}");
@@ -104,7 +116,7 @@ fn record_id(piece: &Piece, all: &[Piece]) -> String {
 }
 
 /// Copies joined: the lowest position, every journal.
-fn distinct(pieces: &[Piece]) -> Vec<Piece> {
+pub fn distinct(pieces: &[Piece]) -> Vec<Piece> {
     let mut distinct: BTreeMap<_, Piece> = BTreeMap::new();
     for piece in pieces {
         let known = distinct.entry(piece.evidence.id).or_insert_with(|| piece.clone());
@@ -113,6 +125,11 @@ fn distinct(pieces: &[Piece]) -> Vec<Piece> {
         known.journals = journals.into_iter().collect();
     }
     distinct.into_values().collect()
+}
+
+/// What a record says that these pieces belong to.
+pub fn record_of(id: &str, pieces: &[Piece], reused: bool) -> Record {
+    record(id, distinct(pieces), reused)
 }
 
 pub fn records(pieces: &[Piece]) -> BTreeMap<String, Record> {

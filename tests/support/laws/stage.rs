@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mailjournal::{
     arrival::{Arrival, Input, Position, Timestamp},
     avro::{self, Schema},
-    correlate::{AwakeMax, Place, Rules, Timing, TopicNames, Unreadable},
+    correlate::{AwakeMax, Place, Rules, Timing, TopicNames, Unreadable, WorkMax},
     evidence::EnvelopeEvent,
     mail::Digest,
     record::{ArchiveFormat, JournalRecord, Status, ValueBytesMax},
@@ -56,6 +56,7 @@ pub fn rules(awake_max: AwakeMax) -> TurnRules {
             value_bytes_max: ValueBytesMax::default(),
             archive_format: ArchiveFormat::Record,
             awake_max,
+            work_max: WorkMax::default(),
         },
         partitions: 1,
         passed_on_bytes_max: None,
