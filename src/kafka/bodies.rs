@@ -76,12 +76,13 @@ impl Lookup {
                     }
                     return Ok(Bytes::copy_from_slice(message.payload().unwrap_or_default()));
                 }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    if partition == wanted.partition && self.ends_before(wanted)? {
-                        self.reading = None;
-                        return Err(Missing::Gone("its topic ends before it".to_owned()));
-                    }
+                Some(Err(KafkaError::PartitionEOF(partition)))
+                    if partition == wanted.partition && self.ends_before(wanted)? =>
+                {
+                    self.reading = None;
+                    return Err(Missing::Gone("its topic ends before it".to_owned()));
                 }
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => {
                     let trouble = Trouble::of("read again what lies in a topic", &error);
                     if trouble.next != NextStep::Retry {

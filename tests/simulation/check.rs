@@ -119,8 +119,10 @@ impl Check {
         let limits = self.limits.get(&visible.by).cloned().unwrap_or_default();
         let mut keys: BTreeSet<Key> = BTreeSet::new();
         for row in &rows {
-            if !matches!(row.disposition, Disposition::Moved | Disposition::Rejected) {
-                keys.insert(self.consume(row, kafka, limits.wall)?);
+            match row.disposition {
+                Disposition::Moved => {}
+                Disposition::Rejected => self.check_rejected(row, kafka)?,
+                _ => drop(keys.insert(self.consume(row, kafka, &limits)?)),
             }
         }
         for ((_, partition), _, entry) in visible.values.iter().filter(|((of, _), ..)| *of == DRAFTS) {
@@ -312,7 +314,18 @@ impl Check {
         self.passed_on_bytes_max.is_some_and(|max| arrival.bytes.len() + HEADERS_BYTES_MAX > max)
     }
 
-    fn consume(&mut self, row: &LedgerRow, kafka: &Kafka, wall: Timestamp) -> Result<Key, Broken> {
+    /// Nothing is rejected that can be read, unless it lies elsewhere and may be there no more.
+    fn check_rejected(&self, row: &LedgerRow, kafka: &Kafka) -> Result<(), Broken> {
+        let position = Position { input: input(&row.topic), partition: row.partition, offset: row.offset };
+        let gone = self.retained && stray::is_absent(&arrival(position, self.entry(position, kafka)?));
+        let arrival = self.arrival(position, kafka)?;
+        match !gone && read_as(arrival.format, &arrival.bytes).is_some() {
+            true => Err(format!("{position:?} is evidence, and its row says {:?}", row.disposition)),
+            false => Ok(()),
+        }
+    }
+
+    fn consume(&mut self, row: &LedgerRow, kafka: &Kafka, limits: &Limits) -> Result<Key, Broken> {
         let position = Position { input: input(&row.topic), partition: row.partition, offset: row.offset };
         let arrival = self.arrival(position, kafka)?;
         let Some(evidence) = read_as(arrival.format, &arrival.bytes) else {
@@ -326,7 +339,16 @@ impl Check {
         };
         let piece = Piece::new(evidence, seen, arrival.journal_recipients.clone());
         let key = piece.evidence.key.clone();
-        self.remembered.entry(key.clone()).or_default().consume(piece, arrival.at.min(wall).0);
+        let remembered = self.remembered.entry(key.clone()).or_default();
+        let knows = remembered.knows(&piece);
+        // What is forgotten, maybe in the same turn, comes as something new.
+        if limits.remember == FOR_EVER && (row.disposition == Disposition::Duplicate) != knows {
+            return Err(format!("the row of {position:?} says {:?}", row.disposition));
+        }
+        if !row.record_id.as_ref().is_some_and(|id| id.starts_with(key.as_str())) {
+            return Err(format!("the row of {position:?} names {:?} for {key:?}", row.record_id));
+        }
+        remembered.consume(piece, arrival.at.min(limits.wall).0);
         self.consumed.push(Consumed { key: key.clone(), arrival });
         Ok(key)
     }

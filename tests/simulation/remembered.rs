@@ -61,6 +61,15 @@ impl Until {
 }
 
 impl Remembered {
+    /// Whether it was consumed before, or another telling of the same event.
+    pub fn knows(&self, piece: &Piece) -> bool {
+        let is_it = |known: &Piece| {
+            known.evidence.identity() == piece.evidence.identity()
+                || (known.event_name().is_some() && known.event_name() == piece.event_name())
+        };
+        self.sightings.iter().any(|sighting| is_it(&sighting.piece))
+    }
+
     pub fn consume(&mut self, piece: Piece, touched: i64) {
         self.sightings.push(Sighting { piece, touched, new: true, told: false });
     }
