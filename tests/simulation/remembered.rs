@@ -145,7 +145,8 @@ impl Remembered {
         }
         let begun_anew = self.check_revisions(records, until)?;
         let lost: BTreeSet<Digest> = seen.into_iter().filter(|identity| !held.contains_key(identity)).collect();
-        let mixed = !lost.is_empty() || !begun_anew.is_empty();
+        let back = held.iter().any(|(identity, (place, _))| self.is_back(identity, place, until));
+        let mixed = !lost.is_empty() || !begun_anew.is_empty() || back;
         self.forgot |= mixed;
         self.began_anew |= self.forgot && !records.is_empty() && records.iter().any(|record| record.revision == 1);
         for record in records {
@@ -165,6 +166,17 @@ impl Remembered {
         }
         self.take_over(held, mixed);
         Ok(())
+    }
+
+    /// Whether a piece was forgotten with its draft and has come again, to another record, in the same turn.
+    fn is_back(&self, identity: &Digest, place: &str, until: Until) -> bool {
+        let gone = |before: &String| {
+            before != place
+                && self.revisions.contains_key(before)
+                && !self.stored.contains_key(before.as_bytes())
+                && until.may_forget(self.waits_since(|of| of == identity))
+        };
+        self.is_new(identity) && self.places.get(identity).is_some_and(gone)
     }
 
     /// Every revision is the next; or the first of a record that was old enough to be forgotten. Returns the records
