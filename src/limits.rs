@@ -51,6 +51,9 @@ pub const ARRIVAL_JOURNALS_MAX: usize = 100;
 /// Bytes of one of them: SMTP allows 256.
 pub const JOURNAL_ADDRESS_BYTES_MAX: usize = 1_024;
 
+/// Bytes of a server's name that a producer gives with an arrival: the longest line of RFC 5322 §2.1.1.
+pub const SERVER_NAME_BYTES_MAX: usize = 998;
+
 /// Published drafts of one instance that stay at hand, about 6 KB each: what comes late comes mostly soon.
 pub const AWAKE_CLOSED_MAX: usize = 4_000;
 
@@ -77,9 +80,6 @@ pub const SWEEP_SLACK: usize = 1_024;
 /// Bytes of changelog entries that a restore gathers before they are read on every core: some thousand drafts, so that
 /// sharing them out costs nothing beside reading them.
 pub const RESTORE_BATCH_BYTES: usize = 4 * 1024 * 1024;
-
-/// Bytes of a server's name that a producer gives with an arrival: the longest line of RFC 5322 §2.1.1.
-pub const SERVER_NAME_BYTES_MAX: usize = 998;
 
 // The files shell.
 

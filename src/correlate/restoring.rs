@@ -287,9 +287,9 @@ mod tests {
     use super::*;
     use crate::{
         arrival::{Input, Position},
-        correlate::{AwakeMax, Piece, Rules, Seen, TopicNames},
+        correlate::{Piece, Seen},
         evidence,
-        record::{ArchiveFormat, ValueBytesMax},
+        turn::fixtures::rules,
     };
 
     /// Nothing was written, so nothing is read.
@@ -301,18 +301,11 @@ mod tests {
         }
     }
 
-    fn rules() -> Rules {
-        let topic_names = TopicNames { reports: "r".into(), envelopes: "e".into(), strays: "s".into() };
-        let (timing, value_bytes_max) = (Timing::default(), ValueBytesMax::default());
-        let (archive_format, awake_max) = (ArchiveFormat::Record, AwakeMax { open: 0, closed: 0 });
-        Rules { timing, topic_names, value_bytes_max, archive_format, awake_max, work_max: Default::default() }
-    }
-
     /// A turn looks at each name that is queued.
     #[test]
     fn a_key_is_queued_once_and_only_if_it_may_rest() {
         for (messages, queued) in [(1, 1), (limits::RESTING_DRAFTS_MAX, 1), (limits::RESTING_DRAFTS_MAX + 1, 0)] {
-            let mut correlator = Correlator::new(rules());
+            let mut correlator = Correlator::new(rules(1).rules);
             for turn in 1..4 {
                 for number in 0..messages {
                     let mail = format!("Message-ID: <a@b>\r\nDate: {number}\r\nSubject: {turn}\r\n\r\n");

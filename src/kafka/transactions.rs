@@ -38,7 +38,8 @@ const NAP: Duration = Duration::from_millis(1);
 pub struct Parcel {
     pub outgoing: Vec<Outgoing>,
     pub positions: TopicPartitionList,
-    /// Of the group as it was when the turn was built: a generation that is over is refused.
+    /// As the member knows the group when it hands the turn over: a generation that is over is refused. The member joins
+    /// another only where it is polled, which it is not between gathering a turn and handing it over.
     pub group: ConsumerGroupMetadata,
     pub faults: Arc<Faults>,
 }

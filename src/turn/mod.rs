@@ -8,7 +8,7 @@
 
 pub mod clock;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod home;
 pub mod instance;
 pub mod pace;
