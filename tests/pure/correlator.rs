@@ -102,6 +102,19 @@ fn the_records_of_a_turn_are_bounded_by_their_bytes() {
     assert_eq!(subject.published.len(), 2);
 }
 
+/// An older report tells which message a later piece belongs to: the record waits as long after the later one.
+#[test]
+fn a_piece_that_moves_takes_its_time_along() {
+    let mut subject = Subject::new();
+    subject.take(&told("late", "p@x.example", None, 47));
+    subject.take(&told("early", "p@x.example", Some("p@x.example"), 0));
+    let closes = 47 + i64::try_from(rules().timing.quiet.as_secs()).expect("a minute");
+    subject.time(at(closes - 1));
+    assert_eq!(subject.published.len(), 0);
+    subject.time(at(closes));
+    assert_eq!(only(&subject).evidence.len(), 2);
+}
+
 /// The first start reads a backlog that is older than `remember`: the strays of the other partitions come after the
 /// draft was closed by the wall clock.
 #[test]
