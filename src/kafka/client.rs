@@ -280,6 +280,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_two_groups_share_a_transactional_id() {
+        assert_ne!(transactional_id("a", "b-c"), transactional_id("a-b", "c"));
+    }
+
+    #[test]
+    fn what_is_read_back_is_read_from_the_leader() {
+        let follows = |role| suits("client.rack", role);
+        assert_eq!([Role::Member, Role::Restorer, Role::Lookup].map(follows), [true, false, false]);
+    }
+
+    #[test]
     fn a_consumers_property_does_not_reach_the_producer_and_the_other_way_round() {
         for (name, producer, member) in [
             ("fetch.min.bytes", false, true),

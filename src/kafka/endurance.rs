@@ -113,6 +113,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn clients_that_hang_are_left_behind_so_often_and_no_more() {
+        let hangs = Trouble::new(NextStep::StartAnew, Cause::Hangs, "it does not come back");
+        let mut endurance = Endurance::default();
+        for _ in 0..limits::CLIENTS_LEFT_BEHIND_MAX {
+            assert!(endurance.setback(&hangs).is_ok());
+            endurance.turned();
+        }
+        assert_eq!(endurance.setback(&hangs).map_err(|trouble| trouble.next), Err(NextStep::Stop));
+    }
+
+    #[test]
     fn a_turn_forgives_and_without_one_patience_ends() {
         let mut endurance = Endurance::default();
         let trouble = Trouble::abort("odd");

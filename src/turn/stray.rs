@@ -121,6 +121,17 @@ mod tests {
     }
 
     #[test]
+    fn a_stray_by_reference_counts_for_what_it_will_take() {
+        let origin = Position { input: Input::Reports, partition: 0, offset: 0 };
+        let sent = Arrival::new(origin, Timestamp(0), vec![b'x'; 1_234].into());
+        let stray = send_home(&sent, &Key("<a@b>".into()), 5, Some(1_000));
+        let headers = stray.headers.into_iter().map(|(name, value)| (name, Some(value))).collect();
+        let position = Position { input: Input::Strays, partition: 5, offset: 0 };
+        let received = receive(position, stray.key, stray.value.unwrap(), headers).unwrap();
+        assert_eq!((received.bytes.len(), bytes(&received), bytes(&sent)), (0, 1_234, 1_234));
+    }
+
+    #[test]
     fn what_others_write_to_the_strays_is_refused_with_a_sentence() {
         let position = Position { input: Input::Strays, partition: 0, offset: 0 };
         let refused = receive(position, None, Bytes::from_static(b"x"), Vec::new()).unwrap_err();
