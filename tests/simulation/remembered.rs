@@ -145,7 +145,7 @@ impl Remembered {
         }
         let begun_anew = self.check_revisions(records, until)?;
         let lost: BTreeSet<Digest> = seen.into_iter().filter(|identity| !held.contains_key(identity)).collect();
-        let back = held.iter().any(|(identity, (place, _))| self.is_back(identity, place, until));
+        let back = held.iter().any(|(identity, (place, _))| self.is_back(identity, place, records, until));
         let mixed = !lost.is_empty() || !begun_anew.is_empty() || back;
         self.forgot |= mixed;
         self.began_anew |= self.forgot && !records.is_empty() && records.iter().any(|record| record.revision == 1);
@@ -169,10 +169,12 @@ impl Remembered {
     }
 
     /// Whether a piece was forgotten with its draft and has come again, to another record, in the same turn.
-    fn is_back(&self, identity: &Digest, place: &str, until: Until) -> bool {
+    fn is_back(&self, identity: &Digest, place: &str, records: &[JournalRecord], until: Until) -> bool {
+        let is_published =
+            |id: &String| self.revisions.contains_key(id) || records.iter().any(|record| record.record_id == *id);
         let gone = |before: &String| {
             before != place
-                && self.revisions.contains_key(before)
+                && is_published(before)
                 && !self.stored.contains_key(before.as_bytes())
                 && until.may_forget(self.waits_since(|of| of == identity))
         };
@@ -350,13 +352,15 @@ impl Remembered {
         if !until.may_forget(since) {
             return Err(format!("{place} waits since {since} and was forgotten by {}", until.now));
         }
-        // It may have moved before it was forgotten.
+        // What has no guard moves where another comes: it may have been elsewhere when the draft was forgotten.
         let guarded = |sighting: &Sighting| model::guard(&sighting.piece).is_some();
-        if !self.of(identity).any(guarded) && self.sightings.iter().any(|sighting| sighting.new && guarded(sighting)) {
+        let another_came = self.sightings.iter().any(|sighting| sighting.new && guarded(sighting));
+        let may_move = |identity: &Digest| another_came && !self.of(identity).any(guarded);
+        if may_move(identity) {
             return Ok(());
         }
         for (other, _) in self.places.iter().filter(|(_, at)| *at == place) {
-            if held.get(other).is_some_and(|(at, _)| at == place) && !self.is_new(other) {
+            if held.get(other).is_some_and(|(at, _)| at == place) && !self.is_new(other) && !may_move(other) {
                 return Err(format!("{place} was forgotten in part"));
             }
         }
