@@ -6,7 +6,8 @@
 //!
 //! Behind a `--`: `--original-bytes`, `--unkeyed`, `--partitions` and `--megabytes` make another load, `--grid` measures
 //! many of them, and `--latency` asks how long a record takes at half of the speed that was measured. `--soak MINUTES` gives
-//! evidence at a constant `--rate` instead, to an instance that another joins and leaves every minute.
+//! evidence at a constant `--rate` instead, to an instance that another joins and leaves every minute; `--link KB` measures
+//! `run` alone where only so many KB a second get through to the broker.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -28,7 +29,7 @@ use clap::Parser;
 
 use load::{Load, Loaded};
 use measure::{Figures, Watched};
-use support::{broker::Broker, kafka};
+use support::{broker::Broker, kafka, proxy::Weather};
 
 #[derive(Parser)]
 struct Arguments {
@@ -53,6 +54,9 @@ struct Arguments {
     /// Instead of all that: for so many minutes, whether an instance stays as it is.
     #[arg(long, value_name = "MINUTES")]
     soak: Option<u64>,
+    /// Instead of all that: how `run` fares where only so many KB a second get through to the broker.
+    #[arg(long, value_name = "KB")]
+    link: Option<u32>,
     /// Arrivals a second, for --soak.
     #[arg(long, default_value_t = 200.0)]
     rate: f64,
@@ -84,6 +88,9 @@ fn main() {
     let Arguments { original_bytes, partitions, megabytes, .. } = arguments;
     let one = Load { original_bytes, keyed: !arguments.unkeyed, partitions, megabytes };
     let loads = if arguments.grid { grid(&one) } else { vec![one] };
+    if let Some(kilobytes) = arguments.link {
+        return behind_link(arguments.mailjournal, &one, kilobytes);
+    }
     let mut bench = Bench { broker: Broker::start_for_load(), program: arguments.mailjournal, topics: 0 };
     if let Some(minutes) = arguments.soak {
         return bench.soak(&one, arguments.rate, minutes);
@@ -97,6 +104,20 @@ fn main() {
             println!("\nAt {rate:.0} arrivals/s, evidence to record: {home}; where some was sent home first: {moved}");
         }
     }
+}
+
+/// How `run` takes a load where only so much gets through to the broker.
+fn behind_link(program: PathBuf, load: &Load, kilobytes: u32) {
+    let (broker, proxy) = Broker::start_behind_proxy();
+    let mut bench = Bench { broker, program, topics: 0 };
+    bench.on_new_topics(load.partitions, |broker, program, prefix| {
+        let loaded = load::load(&broker.address, prefix, load);
+        eprintln!("{load}: {loaded}");
+        proxy.set(Weather::Narrow(1_000 * kilobytes));
+        let ran = measure_run(program, broker, prefix, &loaded);
+        println!("through {kilobytes} KB/s: {ran}");
+        proxy.set(Weather::Fair);
+    });
 }
 
 /// The load that is asked for, and others that differ from it in one thing or two.

@@ -7,8 +7,7 @@ use mailjournal::sample::random::Random;
 use crate::{
     disk, leaders,
     leaders::Order,
-    proxy::Weather,
-    support::cluster::BROKERS,
+    support::{cluster::BROKERS, proxy::Weather},
     world::{GUEST, RESIDENTS, World},
 };
 

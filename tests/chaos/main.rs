@@ -13,7 +13,6 @@ mod faults;
 mod follower;
 mod leaders;
 mod load;
-mod proxy;
 mod table;
 mod world;
 

@@ -10,11 +10,11 @@ use std::{
 use crate::{
     follower::{Follower, Place},
     load::Load,
-    proxy::{Proxy, Weather},
     support::{
         cluster::{BROKERS, Cluster},
         kafka::{self, Replicas},
         keeper::{self, Keeper},
+        proxy::{Proxy, Weather},
         stream::Stream,
     },
 };

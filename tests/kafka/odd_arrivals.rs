@@ -48,6 +48,24 @@ fn what_the_archive_topic_does_not_take_goes_by_reference() {
 }
 
 #[test]
+fn a_topic_that_begins_to_refuse_ends_it_with_what_to_raise_and_nothing_is_lost() {
+    let stream = Stream::new(&broker::shared().address, "refusing", 2);
+    let archive = stream.topic("archive");
+    let mut instance = stream.start("a");
+    instance.wait_ready();
+    kafka::set_topic(&stream.address, &archive, &[("max.message.bytes", "100")]);
+    let arrivals = stream::arrivals(12, 20);
+    stream.give(&arrivals, true);
+    assert_eq!(instance.wait_end().code(), Some(1));
+    let (log, advice) =
+        (instance.log(), format!("{archive} refuses a value as too large: raise its max.message.bytes"));
+    assert!(log.contains(&advice), "{log}");
+    kafka::set_topic(&stream.address, &archive, &[("max.message.bytes", "41943040")]);
+    let _instance = stream.start("a");
+    stream.expect(&arrivals);
+}
+
+#[test]
 fn what_is_no_evidence_is_rejected_unchanged_and_the_rest_goes_on() {
     let stream = Stream::new(&broker::shared().address, "poison", 2);
     let _instance = stream.start("a");

@@ -16,6 +16,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::{
     kafka,
     keeper::{self, Keeper},
+    proxy::Proxy,
 };
 
 /// Kafka needs 3 s alone, and many times that where a build takes every core.
@@ -30,6 +31,7 @@ const FAST: &[&str] = &["-Xms1g", "-Xmx1g", "-XX:+UseG1GC"];
 pub struct Broker {
     /// `127.0.0.1:PORT`, the same after a restart.
     pub address: String,
+    port: u16,
     cluster_id: String,
     keeper: Keeper,
 }
@@ -43,20 +45,29 @@ pub fn shared() -> &'static Broker {
 impl Broker {
     /// Starts an empty Kafka on free ports of 127.0.0.1 and waits until it answers.
     pub fn start() -> Broker {
-        Broker::start_with(SMALL)
+        Broker::start_with(SMALL, None)
     }
 
     /// As [`Broker::start`], tuned for minutes of load.
     pub fn start_for_load() -> Broker {
-        Broker::start_with(FAST)
+        Broker::start_with(FAST, None)
     }
 
-    fn start_with(jvm: &[&str]) -> Broker {
+    /// As [`Broker::start_for_load`], behind a proxy that all clients come by.
+    pub fn start_behind_proxy() -> (Broker, Proxy) {
+        let (listener, advertised) = Proxy::listen();
+        let mut broker = Broker::start_with(FAST, Some(advertised));
+        let port = broker.port;
+        broker.address = format!("127.0.0.1:{advertised}");
+        (broker, Proxy::start(listener, port))
+    }
+
+    fn start_with(jvm: &[&str], advertised: Option<u16>) -> Broker {
         let libs = libs();
         let mut failure = String::new();
         // Between the choice of a port and its use another process may take it: then try others.
         for _ in 0..5 {
-            let mut broker = Broker::prepare(&libs, jvm);
+            let mut broker = Broker::prepare(&libs, jvm, advertised);
             match broker.launch() {
                 Ok(()) => return broker,
                 Err(reason) => failure = reason,
@@ -66,9 +77,9 @@ impl Broker {
     }
 
     /// A formatted folder and a keeper; Kafka itself does not run yet.
-    fn prepare(libs: &Path, jvm: &[&str]) -> Broker {
+    fn prepare(libs: &Path, jvm: &[&str], advertised: Option<u16>) -> Broker {
         let [port, controller_port] = free_ports();
-        let settings = |folder: &Path| server_properties(folder, port, controller_port);
+        let settings = |folder: &Path| server_properties(folder, port, controller_port, advertised.unwrap_or(port));
         Broker::prepare_with(libs, jvm, &new_cluster_id(), port, settings)
     }
 
@@ -91,7 +102,7 @@ impl Broker {
             .arg(&properties);
         let keeper = Keeper::of(folder, &java);
         format_storage(&class_path, &properties, cluster_id);
-        Broker { address: format!("127.0.0.1:{port}"), cluster_id: cluster_id.to_owned(), keeper }
+        Broker { address: format!("127.0.0.1:{port}"), port, cluster_id: cluster_id.to_owned(), keeper }
     }
 
     /// Starts Kafka and waits until it is this one that answers.
@@ -210,7 +221,7 @@ fn random_bytes() -> [u8; 16] {
 }
 
 /// The short session is what a killed broker waits for before its successor may register: 9 s by default.
-fn server_properties(folder: &Path, port: u16, controller_port: u16) -> String {
+fn server_properties(folder: &Path, port: u16, controller_port: u16, advertised: u16) -> String {
     format!(
         "\
 process.roles=broker,controller
@@ -218,7 +229,7 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={}/data
 broker.session.timeout.ms=2000

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
@@ -89,6 +89,19 @@ pub fn create_topic(address: &str, name: &str, partitions: i32, settings: &[(&st
         let found = metadata.topics()[0].partitions();
         found.len() == usize::try_from(partitions).expect("a count") && found.iter().all(|found| found.leader() >= 0)
     });
+}
+
+/// Gives a topic these settings, and no others.
+#[track_caller]
+pub fn set_topic(address: &str, name: &str, settings: &[(&str, &str)]) {
+    let mut config = AlterConfig::new(ResourceSpecifier::Topic(name));
+    for (key, value) in settings {
+        config = config.set(key, value);
+    }
+    let answers = block_on(admin(address).alter_configs(&[config], &AdminOptions::new()));
+    for answer in answers.expect("an answer to alter_configs") {
+        answer.unwrap_or_else(|(resource, code)| panic!("{resource:?}: {code}"));
+    }
 }
 
 /// Removes topics.

@@ -15,6 +15,8 @@ pub mod laws;
 pub mod model;
 pub mod pieces;
 #[cfg(feature = "kafka")]
+pub mod proxy;
+#[cfg(feature = "kafka")]
 pub mod stream;
 
 use std::time::{Duration, Instant};

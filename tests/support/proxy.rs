@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What is done to all traffic of a proxy from now on.
@@ -17,6 +17,8 @@ pub enum Weather {
     Fair,
     /// Each buffer comes so much later.
     Slow(Duration),
+    /// All connections together take so many bytes a second towards the broker.
+    Narrow(u32),
     /// Of some buffers the first half is passed on, then the connection is cut.
     Halving,
     /// What clients say does not come through; what the broker says does.
@@ -52,6 +54,8 @@ struct Shared {
     /// Every connection that may be open.
     open: Mutex<Vec<Arc<Connection>>>,
     buffers: AtomicU64,
+    /// When a narrow way has passed on all that it was given.
+    free_at: Mutex<Instant>,
 }
 
 struct Connection {
@@ -82,6 +86,7 @@ impl Proxy {
             weather: Mutex::new(Weather::Fair),
             open: Mutex::new(Vec::new()),
             buffers: AtomicU64::new(0),
+            free_at: Mutex::new(Instant::now()),
         });
         let serving = shared.clone();
         thread::spawn(move || {
@@ -146,8 +151,10 @@ impl Shared {
             if read == 0 {
                 return Ok(());
             }
-            if let Weather::Slow(delay) = self.weather() {
-                thread::sleep(delay);
+            match self.weather() {
+                Weather::Slow(delay) => thread::sleep(delay),
+                Weather::Narrow(rate) if direction == Direction::ToBroker => thread::sleep(self.pass(read, rate)),
+                _ => {}
             }
             while self.holds(direction) && !connection.cut.load(Ordering::Relaxed) {
                 thread::sleep(LOOK);
@@ -158,6 +165,14 @@ impl Shared {
             }
             to.write_all(&buffer[..read])?;
         }
+    }
+
+    /// How long it takes until a narrow way has passed on so many bytes more.
+    fn pass(&self, bytes: usize, rate: u32) -> Duration {
+        let now = Instant::now();
+        let mut free_at = self.free_at.lock().expect("no panic");
+        *free_at = (*free_at).max(now) + Duration::from_secs_f64(bytes as f64 / f64::from(rate));
+        *free_at - now
     }
 
     fn holds(&self, direction: Direction) -> bool {
