@@ -46,6 +46,10 @@ pub struct Remembered {
 /// Is shown a record of the turn, and the revisions before it.
 pub type Shown<'c> = dyn FnMut(&Remembered, &JournalRecord, &[JournalRecord]) -> Result<(), Broken> + 'c;
 
+fn names(record: &JournalRecord, piece: &Piece) -> bool {
+    record.evidence.iter().any(|entry| entry.sha256 == piece.evidence.id)
+}
+
 /// What time allowed a turn to do to drafts.
 #[derive(Clone, Copy)]
 pub struct Until {
@@ -83,8 +87,7 @@ impl Remembered {
 
     /// The pieces that a record names.
     pub fn named<'s>(&'s self, record: &'s JournalRecord) -> impl Iterator<Item = &'s Piece> {
-        let pieces = self.sightings.iter().map(|sighting| &sighting.piece);
-        pieces.filter(|piece| record.evidence.iter().any(|entry| entry.sha256 == piece.evidence.id))
+        self.sightings.iter().map(|sighting| &sighting.piece).filter(|piece| names(record, piece))
     }
 
     fn pieces(&self) -> Vec<Piece> {
@@ -178,7 +181,9 @@ impl Remembered {
                 && !self.stored.contains_key(before.as_bytes())
                 && until.may_forget(self.waits_since(|of| of == identity))
         };
-        self.is_new(identity) && self.places.get(identity).is_some_and(gone)
+        let told_now = records.iter().filter(|record| self.of(identity).any(|known| names(record, &known.piece)));
+        let mut before = self.places.get(identity).into_iter().chain(told_now.map(|record| &record.record_id));
+        self.is_new(identity) && before.any(gone)
     }
 
     /// Every revision is the next; or the first of a record that was old enough to be forgotten. Returns the records
@@ -314,12 +319,15 @@ impl Remembered {
         self.revisions.get(record_id).is_some_and(|revisions| revisions.iter().any(tells))
     }
 
-    /// Whether a record has told of a piece, or of another telling of its event, to which it added nothing.
+    /// Whether a record has told of a piece, or of another telling of its event, to which it added nothing. One that has
+    /// moved back may find itself in what its record told before.
     fn is_told(&self, identity: &Digest) -> bool {
         let event = self.of(identity).find_map(|sighting| sighting.piece.event_name());
         let is_it =
             |piece: &Piece| piece.evidence.identity() == *identity || event.is_some() && piece.event_name() == event;
+        let place = self.places.get(identity);
         self.sightings.iter().any(|sighting| sighting.told && is_it(&sighting.piece))
+            || self.of(identity).any(|known| place.is_some_and(|place| self.tells(place, &known.piece)))
     }
 
     fn mark_told(&mut self, record: &JournalRecord) {
