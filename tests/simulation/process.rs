@@ -188,7 +188,7 @@ impl Process {
         self.instance.handle_setback();
     }
 
-    fn writer(&self) -> crate::kafka::Writer {
+    pub fn writer(&self) -> crate::kafka::Writer {
         (self.id, self.epoch.unwrap_or(0))
     }
 

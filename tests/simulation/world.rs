@@ -242,10 +242,14 @@ impl<'s> World<'s> {
         Err("it does not come to rest".to_owned())
     }
 
-    /// The broker's transaction timeout, for what nobody could know of.
+    /// The broker's transaction timeout, for what nobody could know of: who began it is gone, and who may live under its
+    /// name has been put out by it.
     fn time_out_who_is_gone(&mut self) {
-        let gone = NAMES.iter().zip(&self.seats).filter(|(_, seat)| seat.process.is_none());
-        gone.for_each(|(name, _)| self.kafka.time_out(name));
+        for (name, seat) in NAMES.iter().zip(&self.seats) {
+            if seat.process.as_ref().is_none_or(|process| self.kafka.is_fenced(process.writer())) {
+                self.kafka.time_out(name);
+            }
+        }
     }
 
     fn is_at_rest(&mut self) -> bool {
