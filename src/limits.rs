@@ -60,6 +60,10 @@ pub const AWAKE_CLOSED_MAX: usize = 4_000;
 /// Open drafts of one instance that stay at hand: 300 MB of them, half a minute of 1,700 messages a second.
 pub const AWAKE_OPEN_MAX: usize = 50_000;
 
+/// Bytes, as the changelog counts them, of the large messages of one instance that stay at hand: those that name some
+/// hundred recipients or more. In memory they take five times that.
+pub const AWAKE_LARGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Parts of drafts, of up to [`DRAFT_PART_BYTES`] each, that are read back from the changelog at once because time has come
 /// for them.
 pub const WAKE_PARTS_MAX: usize = 1_000;
@@ -73,6 +77,10 @@ pub const RESTING_PARTS_MAX: usize = 512;
 
 /// Drafts that a turn forgets, each a value in the changelog: after a long stop all of a day's may be old at once.
 pub const TURN_FORGOTTEN_MAX: usize = 10_000;
+
+/// Parts of drafts that a turn brings to hand because time reaches them, and keeps there until its end: some 60 MB. After a
+/// restore every open draft is looked at again, and after a long stop all may be due at once.
+pub const TURN_WOKEN_MAX: usize = 20_000;
 
 /// Names of what is gone, in a queue, that are not worth a sweep.
 pub const SWEEP_SLACK: usize = 1_024;

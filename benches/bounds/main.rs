@@ -79,10 +79,9 @@ fn main() -> ExitCode {
 
 /// So many remembered drafts and a tenth of them open, from the changelog on: restored, asked for, closed.
 fn drafts(remembered: usize) {
-    let awake_max = AwakeMax { open: limits::AWAKE_OPEN_MAX, closed: limits::AWAKE_CLOSED_MAX };
     let (open, late) = (remembered / 10, TURN.min(remembered / 10));
     let mut memory = Memory::begin();
-    let mut shell = Shell::with_drafts(awake_max, remembered + open, open);
+    let mut shell = Shell::with_drafts(AwakeMax::default(), remembered + open, open);
     memory.tell("restored", shell.says());
     // A piece for every other message: all over the changelog.
     let step = remembered / late;
@@ -96,7 +95,7 @@ fn drafts(remembered: usize) {
 
 /// One report that names so many recipients.
 fn recipients(count: usize) {
-    let mut shell = Shell::new(AwakeMax { open: 0, closed: 0 });
+    let mut shell = Shell::new(AwakeMax { open: 0, closed: 0, large_bytes: 0 });
     let mut memory = Memory::begin();
     let names = (0..count).map(|number| format!("To: r{number}@contoso.example\r\n"));
     shell.turn(vec![report(0, MORNING, "<all@contoso.example>", &names.collect::<String>())], MORNING, true);
@@ -107,7 +106,7 @@ fn recipients(count: usize) {
 
 /// So many reports of one message, each with a recipient of its own, within a second.
 fn one_id(count: usize) {
-    let mut shell = Shell::new(AwakeMax { open: 0, closed: 0 });
+    let mut shell = Shell::new(AwakeMax { open: 0, closed: 0, large_bytes: 0 });
     let mut memory = Memory::begin();
     for begin in (0..count).step_by(TURN) {
         let reports = (begin..count.min(begin + TURN)).map(|number| {
@@ -123,8 +122,7 @@ fn one_id(count: usize) {
 
 /// So many messages in an hour, a report each, as a busy instance takes them: a turn every 100 ms of their time.
 fn ids(count: usize) {
-    let awake_max = AwakeMax { open: limits::AWAKE_OPEN_MAX, closed: limits::AWAKE_CLOSED_MAX };
-    let mut shell = Shell::new(awake_max);
+    let mut shell = Shell::new(AwakeMax::default());
     let mut memory = Memory::begin();
     let a_turn = count.div_ceil(36_000);
     let mut told = Instant::now();

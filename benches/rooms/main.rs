@@ -73,7 +73,7 @@ fn merge(criterion: &mut Criterion) {
 fn merged(pieces: Vec<Piece>) -> Vec<Effect> {
     let mut correlator = Correlator::new(turn::rules().rules);
     let mut effects = Vec::new();
-    let mut budget = Budget { records: usize::MAX, bytes: usize::MAX, forgotten: usize::MAX };
+    let mut budget = Budget { records: usize::MAX, bytes: usize::MAX, forgotten: usize::MAX, woken: usize::MAX };
     for piece in pieces {
         let at = piece.seen.at;
         correlator.handle_time(at, &mut budget, &mut Nothing).expect("nothing rests");

@@ -29,7 +29,7 @@ pub fn rules() -> TurnRules {
             topic_names,
             value_bytes_max: ValueBytesMax { archive: bytes_max, activity: bytes_max, ndr: bytes_max },
             archive_format: ArchiveFormat::Record,
-            awake_max: AwakeMax { open: usize::MAX, closed: usize::MAX },
+            awake_max: AwakeMax { open: usize::MAX, closed: usize::MAX, large_bytes: usize::MAX },
             work_max: WorkMax::default(),
         },
         partitions: 1,

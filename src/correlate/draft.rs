@@ -1,12 +1,12 @@
 //! A draft: the set of evidence of one message, kept in parts as the changelog has them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::{
     arrival::Timestamp,
     correlate::{
         Place,
-        effect::DraftKey,
+        effect::{ClosedNotice, DraftKey},
         identity::RecordRef,
         stored::{Carried, Piece, Published, StoredDraft},
     },
@@ -114,11 +114,19 @@ impl Draft {
         piece
     }
 
-    /// A notice has been told, and with it every copy of it.
-    pub fn mark_told(&mut self, notice: &Notice) {
+    /// Notices have been told, and with each every copy of it, whenever that came.
+    pub fn mark_told(&mut self, newly: &[ClosedNotice]) {
+        let newly = newly.iter().map(|closed| closed.notice.clone());
+        let earlier = self.pieces().filter(|piece| piece.non_delivery_told == Some(true));
+        let told: HashSet<Notice> = earlier.filter_map(|piece| piece.evidence.notice.clone()).chain(newly).collect();
+        if told.is_empty() {
+            return;
+        }
         for part in &mut self.parts {
-            for piece in part.pieces.iter_mut().filter(|piece| piece.evidence.notice.as_ref() == Some(notice)) {
-                part.dirty |= piece.non_delivery_told.replace(true) != Some(true);
+            for piece in &mut part.pieces {
+                if piece.evidence.notice.as_ref().is_some_and(|notice| told.contains(notice)) {
+                    part.dirty |= piece.non_delivery_told.replace(true) != Some(true);
+                }
             }
         }
     }

@@ -27,9 +27,9 @@ pub struct Complete {
     pub wanted: Vec<WantedOriginal>,
     /// The arrivals, at their origins, that its originals came in: none is wanted again soon.
     pub carriers: Vec<Position>,
-    /// The notice among the evidence that tells of a failed or late delivery, unless it or a copy of it was told
-    /// before.
-    pub non_delivery: Option<ClosedNotice>,
+    /// The notices among the evidence that tell of a failed or late delivery, each once, but for those that were told
+    /// before, be it by a copy.
+    pub non_deliveries: Vec<ClosedNotice>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

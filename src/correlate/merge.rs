@@ -147,7 +147,7 @@ pub struct Merge {
     pub record: JournalRecord,
     pub wanted: Vec<WantedOriginal>,
     /// What tells of a failed or late delivery, and whether that was told before.
-    pub notice: Option<(ClosedNotice, bool)>,
+    pub notices: Vec<ClosedNotice>,
 }
 
 /// The record that the entries add up to, and where the bytes of its originals lie.
@@ -183,8 +183,8 @@ pub fn merge(id: &RecordRef, entries: &[Entry], reused: bool, names: &TopicNames
     }
     let wanted = originals.wanted();
     record.originals = originals.recorded();
-    let notice = closed_notice(entries, &record.originals);
-    Merge { record, wanted, notice }
+    let notices = untold_notices(entries, &record.originals);
+    Merge { record, wanted, notices }
 }
 
 /// A record of nothing: what is left where all evidence has moved away.
@@ -472,9 +472,9 @@ fn flags(
     flags.into_iter().collect()
 }
 
-/// The notice that tells of a failed or late delivery, and whether it was told: one that was, else that of the lowest
-/// id. Copies of one notice say the same.
-fn closed_notice(entries: &[Entry], originals: &[RecordedOriginal]) -> Option<(ClosedNotice, bool)> {
+/// The notices that tell of a failed or late delivery and were not told yet, in the order of their ids. Copies of one
+/// notice say the same: it is told once, as that of the lowest id.
+fn untold_notices(entries: &[Entry], originals: &[RecordedOriginal]) -> Vec<ClosedNotice> {
     let telling = || {
         entries.iter().flat_map(|entry| entry.tellings().map(move |piece| (entry.first, piece))).filter_map(
             |(first, piece)| {
@@ -484,15 +484,16 @@ fn closed_notice(entries: &[Entry], originals: &[RecordedOriginal]) -> Option<(C
             },
         )
     };
-    let (first, notice, own, told) = telling().find(|(.., told)| *told).or_else(|| telling().next())?;
-    let closed = ClosedNotice {
+    let mut known: HashSet<&Notice> = telling().filter(|(.., told)| *told).map(|(_, notice, ..)| notice).collect();
+    let untold = telling().filter(|(_, notice, ..)| known.insert(notice));
+    let closed = untold.map(|(first, notice, own, _)| ClosedNotice {
         position: first.seen.position,
         id: first.evidence.id,
         at: first.seen.at.0,
         notice: notice.clone(),
         original: originals.iter().position(|original| original.sha256 == own),
-    };
-    Some((closed, told))
+    });
+    closed.collect()
 }
 
 /// A bounce that names no recipient status still says that something was not delivered.

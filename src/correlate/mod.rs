@@ -30,7 +30,7 @@ use std::{
 
 use draft::{Draft, Due};
 use identity::{Index, RecordRef, Tag, guard_of};
-use resting::{Resting, Which};
+use resting::{Resting, Taken, Which};
 use timers::Timers;
 
 use crate::{
@@ -80,13 +80,38 @@ pub struct Rules {
     pub work_max: WorkMax,
 }
 
-/// How many drafts stay at hand; of the others only their place in the changelog is known. What no turn has written yet is
+/// How many drafts stay at hand, by default as many as [`limits`] says; of the others only their place in the changelog is known. What no turn has written yet is
 /// at hand besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AwakeMax {
     pub open: usize,
     /// Published, and remembered.
     pub closed: usize,
+    /// Bytes, about, as the changelog counts them, of the large messages among them: those that take more than a
+    /// thousandth of it.
+    pub large_bytes: usize,
+}
+
+impl Default for AwakeMax {
+    fn default() -> AwakeMax {
+        AwakeMax {
+            open: limits::AWAKE_OPEN_MAX,
+            closed: limits::AWAKE_CLOSED_MAX,
+            large_bytes: limits::AWAKE_LARGE_BYTES_MAX,
+        }
+    }
+}
+
+impl AwakeMax {
+    /// What each may have of so many that work side by side.
+    pub fn shared_by(self, count: usize) -> AwakeMax {
+        let AwakeMax { open, closed, large_bytes } = self;
+        AwakeMax { open: open / count, closed: closed / count, large_bytes: large_bytes / count }
+    }
+
+    fn is_large(&self, messages: &Messages) -> bool {
+        messages.bytes() > self.large_bytes / 1_000
+    }
 }
 
 /// How much is stored, read back or published at once. By default what [`limits`] says, which no simulation could reach.
@@ -111,6 +136,7 @@ impl Default for WorkMax {
                 records: limits::TURN_RECORDS_MAX,
                 bytes: limits::TURN_PUBLISHED_BYTES_MAX,
                 forgotten: limits::TURN_FORGOTTEN_MAX,
+                woken: limits::TURN_WOKEN_MAX,
             },
             restore_batch_bytes: limits::RESTORE_BATCH_BYTES,
         }
@@ -140,11 +166,18 @@ pub struct Budget {
     pub bytes: usize,
     /// Drafts that may be forgotten: each is a value in the changelog too.
     pub forgotten: usize,
+    /// Parts of drafts that may be brought to hand because time reaches them: they stay until the turn's end.
+    pub woken: usize,
 }
 
 impl Budget {
     fn is_spent(&self) -> bool {
         self.records == 0 || self.bytes == 0
+    }
+
+    fn spend_woken(&mut self, taken: &[Taken]) {
+        let parts: usize = taken.iter().map(|taken| taken.places.len()).sum();
+        self.woken = self.woken.saturating_sub(parts);
     }
 
     fn spend(&mut self, complete: &Complete, draft_bytes: usize) {
@@ -172,6 +205,8 @@ pub struct Correlator {
     /// Keys that may rest, in the order in which a draft of theirs was closed: who rests next. A key may have an open
     /// draft again by now, or rest already.
     closed: VecDeque<Key>,
+    /// The keys of large messages at hand, those first that no turn has changed for the longest time.
+    large: Vec<Key>,
     /// Stored parts of drafts that are no more.
     gone: Vec<DraftKey>,
     effects: VecDeque<Effect>,
@@ -213,6 +248,11 @@ impl Messages {
     fn is_large(&self, max: &WorkMax) -> bool {
         self.drafts.len() > max.resting_drafts
             || self.drafts.values().map(Draft::parts).sum::<usize>() > max.resting_parts
+    }
+
+    /// That their drafts take in the changelog, about.
+    fn bytes(&self) -> usize {
+        self.drafts.values().map(Draft::bytes).sum()
     }
 
     fn unguarded(&self) -> BTreeSet<Digest> {
@@ -264,6 +304,7 @@ impl Correlator {
             changed: BTreeSet::new(),
             resting: Resting::default(),
             closed: VecDeque::new(),
+            large: Vec::new(),
             gone: Vec::new(),
             effects: VecDeque::new(),
         }
@@ -444,7 +485,7 @@ impl Correlator {
         changelog: &mut dyn Changelog,
     ) -> Result<(), Unreadable> {
         while !budget.is_spent() {
-            self.wake_due(now, changelog)?;
+            self.wake_due(now, budget, changelog)?;
             let Some((_, record)) = self.due.pop_by(now) else { break };
             match self.draft(&record).due.take() {
                 Some(Due::Look(_)) => self.look(&record, now, budget),
@@ -548,7 +589,9 @@ impl Correlator {
         // The same whatever was at hand.
         self.gone.sort_unstable();
         self.effects.extend(self.gone.drain(..).map(Effect::Forget));
-        for record in std::mem::take(&mut self.changed) {
+        let changed = std::mem::take(&mut self.changed);
+        self.note_large(changed.iter().map(|record| &record.key));
+        for record in changed {
             let (write, delete) = self.draft(&record).take_changes(&record, turn);
             self.effects.extend(delete.into_iter().map(Effect::Forget));
             self.effects.extend(write.into_iter().map(|stored| Effect::Remember(Box::new(stored))));

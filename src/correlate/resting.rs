@@ -37,17 +37,17 @@ pub struct Mark([u8; 16]);
 
 impl Mark {
     pub fn of(key: &Key) -> Mark {
-        let mut mark = [0; 16];
-        mark.copy_from_slice(&Digest::of(key.as_str().as_bytes()).0[..16]);
-        Mark(mark)
+        Mark(beginning_of(key.as_str()))
     }
 }
+
+/// The beginning of the SHA-256 of a record's id: tells the drafts of one Message-ID apart, whoever chose their dates.
+type Name = [u8; 16];
 
 /// One part of a draft that rests.
 #[derive(Clone, Copy, Debug)]
 pub struct RestingPart {
-    /// The beginning of the SHA-256 of the record's id: tells the drafts of one Message-ID apart.
-    draft: u64,
+    draft: Name,
     part: u32,
     timer: Timer,
     place: Place,
@@ -70,15 +70,19 @@ impl RestingPart {
         RestingPart { draft: draft_name(record), part, timer, place }
     }
 
-    fn is(&self, draft: u64, part: u32) -> bool {
+    fn is(&self, draft: Name, part: u32) -> bool {
         (self.draft, self.part) == (draft, part)
     }
 }
 
-fn draft_name(record: &RecordRef) -> u64 {
-    let mut name = [0; 8];
-    name.copy_from_slice(&Digest::of(record.to_string().as_bytes()).0[..8]);
-    u64::from_be_bytes(name)
+fn draft_name(record: &RecordRef) -> Name {
+    beginning_of(&record.to_string())
+}
+
+fn beginning_of(text: &str) -> [u8; 16] {
+    let mut beginning = [0; 16];
+    beginning.copy_from_slice(&Digest::of(text.as_bytes()).0[..16]);
+    beginning
 }
 
 /// The two kinds of timers.
@@ -139,7 +143,7 @@ impl Parts {
 
 /// What the changelog says of a part: where it is, or that it is no more.
 struct Note {
-    draft: u64,
+    draft: Name,
     part: u32,
     says: Option<RestingPart>,
 }

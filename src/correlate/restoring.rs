@@ -1,6 +1,8 @@
 //! How drafts come to hand and go to rest. All that the changelog tells is noted where it lies, and read when something is
 //! asked of its message; what waits longest goes back to rest.
 
+use std::collections::BTreeSet;
+
 use crate::{
     arrival::Timestamp,
     correlate::{
@@ -75,9 +77,15 @@ impl Correlator {
         self.put_back(taken, changelog)
     }
 
-    /// Brings to hand what is due by now, and before anything that is at hand.
-    pub(super) fn wake_due(&mut self, now: Timestamp, changelog: &mut dyn Changelog) -> Result<(), Unreadable> {
-        let taken = self.take_first(Which::Due, now, self.rules.work_max.wake_parts);
+    /// Brings to hand what is due by now, and before anything that is at hand, as far as the budget reaches.
+    pub(super) fn wake_due(
+        &mut self,
+        now: Timestamp,
+        budget: &mut Budget,
+        changelog: &mut dyn Changelog,
+    ) -> Result<(), Unreadable> {
+        let taken = self.take_first(Which::Due, now, self.rules.work_max.wake_parts.min(budget.woken));
+        budget.spend_woken(&taken);
         self.put_back(taken, changelog)
     }
 
@@ -89,12 +97,13 @@ impl Correlator {
         budget: &mut Budget,
         changelog: &mut dyn Changelog,
     ) -> Result<bool, Unreadable> {
-        let parts_max = self.rules.work_max.wake_parts.min(budget.forgotten);
+        let parts_max = self.rules.work_max.wake_parts.min(budget.forgotten).min(budget.woken);
         let taken = self.take_first(Which::Forget, now, parts_max);
         if taken.is_empty() {
             return Ok(false);
         }
         let (whole, several): (Vec<Taken>, Vec<Taken>) = taken.into_iter().partition(|taken| taken.drafts == 1);
+        budget.spend_woken(&several);
         self.put_back(several, changelog)?;
         budget.forgotten = budget.forgotten.saturating_sub(whole.len());
         let mut names = changelog.read_names(&places_of(&whole))?.into_iter();
@@ -115,10 +124,11 @@ impl Correlator {
             Which::Due => self.due.first(),
             Which::Forget => self.forget.first(),
         };
-        let until = at_hand.map_or(now, |(at, _)| now.min(*at));
-        match self.resting.first(which) {
-            Some(first) if first <= until => self.resting.take_first(which, now, parts_max),
-            _ => Vec::new(),
+        // Of what has the same time, that at hand is first: else each that is done with would bring others to hand.
+        match (self.resting.first(which), at_hand) {
+            (Some(first), Some((at, _))) if first >= *at => Vec::new(),
+            (Some(_), _) => self.resting.take_first(which, now, parts_max),
+            (None, _) => Vec::new(),
         }
     }
 
@@ -174,7 +184,18 @@ impl Correlator {
             messages.build_index();
         }
         self.queue(key);
+        self.note_large([key]);
         Ok(())
+    }
+
+    /// Of these messages, each of which came to hand or was changed, the large ones are the last to rest for their size.
+    pub(super) fn note_large<'k>(&mut self, keys: impl IntoIterator<Item = &'k Key>) {
+        let is_large = |key: &&Key| self.keys.get(*key).is_some_and(|it| self.rules.awake_max.is_large(it));
+        let noted: BTreeSet<&Key> = keys.into_iter().filter(is_large).collect();
+        if !noted.is_empty() {
+            self.large.retain(|key| !noted.contains(key));
+            self.large.extend(noted.into_iter().cloned());
+        }
     }
 
     /// Queues a key for resting, where it is not queued already.
@@ -220,12 +241,29 @@ impl Correlator {
         if self.closed.len() > 2 * self.forget.ordinary().len() + limits::SWEEP_SLACK {
             self.sweep();
         }
+        self.rest_large();
         let excess = self.due.ordinary().len().saturating_sub(self.rules.awake_max.open);
         let last: Vec<Key> = self.due.ordinary().rev().take(excess).map(|(_, record)| record.key.clone()).collect();
         for key in last {
             // One of several open drafts of a key takes the others with it.
             if self.keys.get(&key).is_some_and(may_rest) {
                 self.lay_down(&key);
+            }
+        }
+    }
+
+    /// Lays down large messages until the others fit.
+    fn rest_large(&mut self) {
+        let keys = std::mem::take(&mut self.large);
+        let sized = keys.into_iter().filter_map(|key| Some((self.keys.get(&key)?.bytes(), key)));
+        let sized: Vec<(usize, Key)> = sized.collect();
+        let mut bytes: usize = sized.iter().map(|(bytes, _)| bytes).sum();
+        for (size, key) in sized {
+            if bytes > self.rules.awake_max.large_bytes && may_rest(&self.keys[&key]) {
+                bytes -= size;
+                self.lay_down(&key);
+            } else {
+                self.large.push(key);
             }
         }
     }
@@ -314,7 +352,8 @@ mod tests {
                     let piece = Piece::new(evidence::read_mail(mail.as_bytes()).unwrap(), seen, Vec::new());
                     correlator.handle_evidence(piece, Timestamp(0), &mut Empty).unwrap();
                 }
-                let mut budget = Budget { records: usize::MAX, bytes: usize::MAX, forgotten: usize::MAX };
+                let mut budget =
+                    Budget { records: usize::MAX, bytes: usize::MAX, forgotten: usize::MAX, woken: usize::MAX };
                 let now = Timestamp(0).plus(Duration::from_secs(3600));
                 // Each is looked at, and then closed.
                 correlator.handle_time(now, &mut budget, &mut Empty).unwrap();

@@ -21,11 +21,11 @@ use crate::{
 /// The next revision of a draft, unless it would say what the last one said.
 pub fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp) -> Option<Complete> {
     let entries = entry::in_order(draft.pieces());
-    let (mut record, wanted, notice) = if entries.is_empty() {
-        (superseded(id, draft), Vec::new(), None)
+    let (mut record, wanted, non_deliveries) = if entries.is_empty() {
+        (superseded(id, draft), Vec::new(), Vec::new())
     } else {
-        let merge::Merge { record, wanted, notice } = merge::merge(id, &entries, draft.reused, &rules.topic_names);
-        (record, wanted, notice)
+        let merge::Merge { record, wanted, notices } = merge::merge(id, &entries, draft.reused, &rules.topic_names);
+        (record, wanted, notices)
     };
     let carriers = entries.iter().flat_map(|entry| entry.originals().map(|(seen, _)| seen.position)).collect();
     let digest = Digest::of(&avro::encode_datum(&record));
@@ -36,11 +36,8 @@ pub fn complete(id: &RecordRef, draft: &mut Draft, rules: &Rules, now: Timestamp
     record.closed_at = now.0;
     draft.published = Some(LastRevision { revision: record.revision, digest });
     let wanted = carry(&mut record, wanted, draft, rules);
-    if let Some((closed, _)) = &notice {
-        draft.mark_told(&closed.notice);
-    }
-    let non_delivery = notice.filter(|(_, told)| !told).map(|(closed, _)| closed);
-    Some(Complete { record, wanted, carriers, non_delivery })
+    draft.mark_told(&non_deliveries);
+    Some(Complete { record, wanted, carriers, non_deliveries })
 }
 
 fn superseded(id: &RecordRef, draft: &Draft) -> JournalRecord {

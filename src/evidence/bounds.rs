@@ -79,7 +79,7 @@ impl RecipientClaim {
     }
 }
 
-fn status_bytes(status: &RecipientStatus) -> usize {
+pub(super) fn status_bytes(status: &RecipientStatus) -> usize {
     status_texts(status).map(|text| 5 + text.len()).sum::<usize>() + 5
 }
 

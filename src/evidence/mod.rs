@@ -257,7 +257,7 @@ pub enum PlaceKind {
 }
 
 /// What a DSN, MDN or automatic reply says of the mail it is about (RFC 3464, RFC 8098, RFC 3834).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Notice {
     /// The Message-ID of the mail it is about, and which step found it (journal-formats §7.3).
     pub about: Option<String>,
@@ -282,7 +282,7 @@ pub enum FoundBy {
     Text,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RecipientStatus {
     pub final_recipient: Option<String>,
     pub original_recipient: Option<String>,

@@ -1,9 +1,9 @@
 //! Notices: delivery status notifications (RFC 3464), other bounces, disposition notifications (RFC 8098), automatic
 //! replies (RFC 3834): what they are about, and what became of it (journal-formats §7).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
 
-use super::{Form, FoundBy, Notice, RecipientStatus, signals};
+use super::{Form, FoundBy, Notice, RecipientStatus, bounds, signals};
 use crate::{
     limits,
     mail::{
@@ -181,8 +181,10 @@ fn failed_recipients(head: &Head) -> Vec<RecipientStatus> {
     address::parse_list(&text_of(&value)).into_iter().map(failed).collect()
 }
 
-/// RFC 3464 §2: groups of fields with empty lines between; the first is of the whole message.
+/// RFC 3464 §2: groups of fields with empty lines between; the first is of the whole message. Of statuses as many are
+/// taken as one arrival may claim, and one more, so that it shows that there were others.
 fn read_delivery_status(text: &[u8], notice: &mut Notice) {
+    let mut room = limits::EVIDENCE_BYTES_MAX;
     for group in groups(text) {
         if let Some(mta) = group.text("Reporting-MTA") {
             notice.reporting_mta.get_or_insert_with(|| without_type(&mta).to_owned());
@@ -191,7 +193,11 @@ fn read_delivery_status(text: &[u8], notice: &mut Notice) {
             notice.original_envelope_id.get_or_insert(id);
         }
         if ["Final-Recipient", "Original-Recipient", "Action"].iter().any(|name| group.has(name)) {
-            notice.statuses.push(status_of(&group));
+            let status = status_of(&group);
+            let left = room.checked_sub(bounds::status_bytes(&status));
+            notice.statuses.push(status);
+            let Some(left) = left else { return };
+            room = left;
         }
     }
 }
@@ -214,7 +220,7 @@ fn status_of(group: &Head) -> RecipientStatus {
 
 /// RFC 8098 §3: one group; returns its Original-Message-ID.
 fn read_disposition(text: &[u8], notice: &mut Notice) -> Option<String> {
-    let group = groups(text).into_iter().next()?;
+    let group = groups(text).next()?;
     let disposition = group.text("Disposition").unwrap_or_default();
     let what = disposition.rsplit(';').next().unwrap_or_default();
     notice.statuses.push(RecipientStatus {
@@ -227,22 +233,14 @@ fn read_disposition(text: &[u8], notice: &mut Notice) -> Option<String> {
     group.text("Original-Message-ID")
 }
 
-/// Groups of fields, parted by lines that are empty or white space.
-fn groups(text: &[u8]) -> Vec<Head<'_>> {
-    let mut found = Vec::new();
-    let mut open = None;
-    for line in Lines::new(text) {
-        match (open, is_blank(line.text)) {
-            (None, false) => open = Some(line.start),
-            (Some(start), true) => {
-                found.push(Head::read(&text[start..line.start]));
-                open = None;
-            }
-            _ => {}
-        }
-    }
-    found.extend(open.map(|start| Head::read(&text[start..])));
-    found
+/// Groups of fields, parted by lines that are empty or white space. A group may be of two bytes: none is kept.
+fn groups(text: &[u8]) -> impl Iterator<Item = Head<'_>> {
+    let mut lines = Lines::new(text);
+    iter::from_fn(move || {
+        let start = lines.find(|line| !is_blank(line.text))?.start;
+        let end = lines.find(|line| is_blank(line.text)).map_or(text.len(), |line| line.start);
+        Some(Head::read(&text[start..end]))
+    })
 }
 
 /// An address without its type (`rfc822;`, `utf-8;`).

@@ -121,7 +121,7 @@ fn turn_rules(options: &CollateOptions) -> TurnRules {
             topic_names,
             value_bytes_max: ValueBytesMax::default(),
             archive_format: options.archive_format,
-            awake_max: AwakeMax { open: limits::AWAKE_OPEN_MAX, closed: limits::AWAKE_CLOSED_MAX },
+            awake_max: AwakeMax::default(),
             work_max: WorkMax::default(),
         },
         partitions: 1,

@@ -459,10 +459,7 @@ fn turn_rules(settings: &Settings, layout: &Layout) -> TurnRules {
             topic_names: settings.topics.input_names(),
             value_bytes_max: layout.value_bytes_max,
             archive_format: settings.archive_format,
-            awake_max: AwakeMax {
-                open: limits::AWAKE_OPEN_MAX / partitions,
-                closed: limits::AWAKE_CLOSED_MAX / partitions,
-            },
+            awake_max: AwakeMax::default().shared_by(partitions),
             work_max: WorkMax::default(),
         },
         partitions: layout.partitions,

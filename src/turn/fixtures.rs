@@ -25,7 +25,7 @@ impl Bodies for Nowhere {
 pub fn rules(partitions: i32) -> TurnRules {
     let topic_names = TopicNames { reports: "r".into(), envelopes: "e".into(), strays: "s".into() };
     let (timing, value_bytes_max) = (Timing::default(), ValueBytesMax::default());
-    let (archive_format, awake_max) = (ArchiveFormat::Record, AwakeMax { open: 0, closed: 0 });
+    let (archive_format, awake_max) = (ArchiveFormat::Record, AwakeMax { open: 0, closed: 0, large_bytes: 0 });
     let work_max = WorkMax::default();
     TurnRules {
         rules: Rules { timing, topic_names, value_bytes_max, archive_format, awake_max, work_max },

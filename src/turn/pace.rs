@@ -12,6 +12,8 @@ pub struct Share(f64);
 
 impl Share {
     pub const WHOLE: Share = Share(1.0);
+    /// What has a price of its own, however little is in a turn, does not make turns smaller without end.
+    const LEAST: f64 = 1.0 / 4096.0;
 
     /// At least one of whatever is bounded.
     pub fn of(self, bound: usize) -> usize {
@@ -19,8 +21,13 @@ impl Share {
     }
 
     pub fn of_budget(self, whole: Budget) -> Budget {
-        let Budget { records, bytes, forgotten } = whole;
-        Budget { records: self.of(records), bytes: self.of(bytes), forgotten: self.of(forgotten) }
+        let Budget { records, bytes, forgotten, woken } = whole;
+        Budget {
+            records: self.of(records),
+            bytes: self.of(bytes),
+            forgotten: self.of(forgotten),
+            woken: self.of(woken),
+        }
     }
 }
 
@@ -65,8 +72,9 @@ impl Pace {
     fn took(&mut self, took: Duration, wanted: Duration) {
         if took > wanted {
             let less = wanted.as_secs_f64() / took.as_secs_f64();
-            self.gathers.0 *= less;
-            self.publishes.0 *= less;
+            for share in [&mut self.gathers, &mut self.publishes] {
+                share.0 = (share.0 * less).max(Share::LEAST);
+            }
         }
     }
 }
@@ -104,7 +112,9 @@ mod tests {
         check(pace, 100, 100);
         pace.built(2 * SECOND);
         check(pace, 100, 100);
-        (0..9).for_each(|_| pace.built(60 * SECOND));
-        check(pace, 1, 1); // The least is one.
+        (0..2_000).for_each(|_| pace.built(60 * SECOND));
+        check(pace, 4, 4);
+        (0..20).for_each(|_| pace.written(SECOND, FULL));
+        check(pace, 20_000, 20_000);
     }
 }

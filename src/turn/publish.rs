@@ -127,18 +127,15 @@ pub fn write(completes: Vec<Complete>, rules: &TurnRules, output: &mut TurnOutpu
 }
 
 fn build(complete: Complete, rules: &TurnRules) -> Vec<Outgoing> {
-    let Complete { record, non_delivery, .. } = complete;
+    let Complete { record, non_deliveries, .. } = complete;
     let mut outgoing = vec![archive(&record, rules), activity(&record, rules)];
-    let non_delivery = non_delivery.and_then(|closed| {
+    outgoing.extend(non_deliveries.iter().filter_map(|closed| {
         let mut told = NonDelivery::build(&record, &closed.notice, closed.id, closed.original)?;
         if let Some(bytes_max) = rules.rules.value_bytes_max.ndr {
             size::fit_non_delivery(&mut told, bytes_max, || rules.rules.topic_names.reference(closed.position));
         }
-        Some(told)
-    });
-    outgoing.extend(non_delivery.map(|non_delivery| {
-        let key = non_delivery.message_id.as_deref().unwrap_or(&record.key).to_owned();
-        outgoing_value(Output::Ndr, &key, encode(rules.encoding, Schema::NonDelivery, &non_delivery, 0))
+        let key = told.message_id.as_deref().unwrap_or(&record.key).to_owned();
+        Some(outgoing_value(Output::Ndr, &key, encode(rules.encoding, Schema::NonDelivery, &told, 0)))
     }));
     outgoing
 }

@@ -21,7 +21,8 @@ use crate::support::{
     pieces::{evidence, group, original, recipient, seen},
 };
 
-pub const UNBOUNDED: Budget = Budget { records: usize::MAX, bytes: usize::MAX, forgotten: usize::MAX };
+pub const UNBOUNDED: Budget =
+    Budget { records: usize::MAX, bytes: usize::MAX, forgotten: usize::MAX, woken: usize::MAX };
 pub const WALL: Timestamp = Timestamp(i64::MAX);
 
 pub fn rules() -> Rules {
@@ -35,7 +36,7 @@ pub fn rules() -> Rules {
         topic_names,
         value_bytes_max: ValueBytesMax::default(),
         archive_format: ArchiveFormat::Record,
-        awake_max: AwakeMax { open: 2, closed: 2 },
+        awake_max: AwakeMax { open: 2, closed: 2, large_bytes: 2_000 },
         work_max: WorkMax::default(),
     }
 }
@@ -164,11 +165,11 @@ enum Between {
 }
 
 /// The least that a turn may publish.
-pub const SMALL: Budget = Budget { records: 1, bytes: 1, forgotten: usize::MAX };
+pub const SMALL: Budget = Budget { records: 1, bytes: 1, forgotten: usize::MAX, woken: 1 };
 
 fn run(pieces: &[Piece], between: &[Between], budget: Budget) -> Subject {
     // With little to publish in a turn goes little to keep at hand.
-    let awake_max = AwakeMax { open: budget.records - 1, closed: budget.records - 1 };
+    let awake_max = AwakeMax { open: budget.records - 1, closed: budget.records - 1, large_bytes: budget.bytes };
     let mut subject = Subject::with(Rules { awake_max, ..rules() }, budget);
     for (index, piece) in pieces.iter().enumerate() {
         subject.take(piece);
@@ -329,7 +330,7 @@ proptest! {
     fn a_notice_is_told_once_and_of_each_record_that_has_any_one((pieces, shuffled, between) in history()) {
         let subject = run(&shuffled, &between, SMALL);
         let mut told = BTreeSet::new();
-        for closed in subject.completes.iter().filter_map(|complete| complete.non_delivery.as_ref()) {
+        for closed in subject.completes.iter().flat_map(|complete| &complete.non_deliveries) {
             prop_assert!(told.insert(closed.id), "{} is told twice", closed.id);
         }
         for record in subject.last().values() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use mailjournal::{
     arrival::Timestamp,
-    correlate::{AwakeMax, Budget, Outcome, Piece, Rules},
-    evidence::{Evidence, Kind, Notice, Original, Place, PlaceKind, RecipientKind, Role},
+    correlate::{AwakeMax, Budget, Outcome, Piece, Rules, WorkMax},
+    evidence::{Evidence, Kind, Notice, Original, Place, PlaceKind, RecipientKind, RecipientStatus, Role},
     limits,
     mail::Guard,
     record::{ClosedBecause, Flag, JournalRecord, OriginalRole, Status},
@@ -80,7 +80,7 @@ fn the_bytes_of_a_turn_are_bounded_too() {
         piece.seen.size = 1_000_000;
         subject.take(&piece);
     }
-    subject.pass(at(100), Budget { records: usize::MAX, bytes: 1_500_000, forgotten: usize::MAX });
+    subject.pass(at(100), Budget { records: usize::MAX, bytes: 1_500_000, forgotten: usize::MAX, woken: usize::MAX });
     subject.drain();
     assert_eq!(subject.published.len(), 2);
 }
@@ -97,7 +97,7 @@ fn the_records_of_a_turn_are_bounded_by_their_bytes() {
         evidence.recipients.extend(recipients);
         subject.take(&piece);
     }
-    subject.pass(at(10_000), Budget { records: usize::MAX, bytes: 450_000, forgotten: usize::MAX });
+    subject.pass(at(10_000), Budget { records: usize::MAX, bytes: 450_000, forgotten: usize::MAX, woken: usize::MAX });
     subject.drain();
     assert_eq!(subject.published.len(), 2);
 }
@@ -212,7 +212,10 @@ fn of_id(id: &str, name: &str, guard: Option<&str>, second: i64) -> Piece {
 /// A constant id, whose messages never rest, takes nobody's place; when most of them are forgotten it is as any other.
 #[test]
 fn an_id_of_very_many_messages_sends_no_other_to_rest() {
-    let mut subject = Subject::with(Rules { awake_max: AwakeMax { open: 3, closed: 3 }, ..rules() }, UNBOUNDED);
+    let mut subject = Subject::with(
+        Rules { awake_max: AwakeMax { open: 3, closed: 3, large_bytes: usize::MAX }, ..rules() },
+        UNBOUNDED,
+    );
     for number in 0..100 {
         let guard = format!("m{number}");
         subject.take(&of_id("constant", &guard, Some(&guard), if number < 40 { 0 } else { 100 }));
@@ -237,6 +240,61 @@ fn an_id_of_very_many_messages_sends_no_other_to_rest() {
     subject.drain();
     assert_eq!(subject.correlator.drafts(), (0, 65));
     assert!(subject.correlator.at_hand() <= 3);
+}
+
+/// So many messages that are all at rest.
+fn resting(messages: i64, rules: Rules, recipients: usize) -> Subject {
+    let mut subject = Subject::with(rules, UNBOUNDED);
+    for number in 0..messages {
+        let name = format!("{number}");
+        let mut piece = of_id(&name, &name, Some(&name), 0);
+        let names = (0..recipients).map(|number| recipient(&format!("r{number}@x.example"), Role::To, &[]));
+        Arc::make_mut(&mut piece.evidence).recipients.extend(names);
+        subject.take(&piece);
+    }
+    subject.drain();
+    subject.drain();
+    subject
+}
+
+/// After a restore each open draft is looked at again, and none of them closes: that took all of them at once.
+#[test]
+fn a_turn_brings_to_hand_what_its_budget_allows() {
+    let mut subject = resting(50, Rules { awake_max: NONE_AWAKE, ..rules() }, 0);
+    subject.restart();
+    for looked_at in [7, 14, 21] {
+        subject.pass(at(10), Budget { woken: 7, ..UNBOUNDED });
+        assert_eq!(subject.correlator.at_hand(), 7);
+        subject.drain();
+        assert_eq!((subject.published.len(), subject.correlator.drafts()), (0, (50, 50)), "{looked_at}");
+    }
+    subject.run_on();
+    assert_eq!(subject.published.len(), 50);
+}
+
+/// Drafts of one time: each that was closed brought others to hand.
+#[test]
+fn what_is_due_at_the_same_time_comes_to_hand_as_it_is_closed() {
+    let work_max = WorkMax { wake_parts: 2, ..WorkMax::default() };
+    let mut subject = resting(50, Rules { awake_max: NONE_AWAKE, work_max, ..rules() }, 0);
+    subject.time(at(10));
+    subject.drain();
+    assert_eq!((subject.published.len(), subject.correlator.at_hand()), (0, 0), "all were looked at");
+    subject.pass(at(10_000), Budget { records: 10, ..UNBOUNDED });
+    assert_eq!((subject.correlator.at_hand(), subject.correlator.drafts().0), (10, 40));
+}
+
+#[test]
+fn large_messages_stay_at_hand_up_to_so_many_bytes() {
+    let awake_max = AwakeMax { open: usize::MAX, closed: usize::MAX, large_bytes: 200_000 };
+    // Some 28 KB each.
+    for (recipients, at_hand) in [(0, 50), (1_000, 7)] {
+        let mut subject = resting(50, Rules { awake_max, ..rules() }, recipients);
+        assert_eq!(subject.correlator.at_hand(), at_hand);
+        subject.run_on();
+        subject.drain();
+        assert_eq!((subject.published.len(), subject.correlator.at_hand()), (50, at_hand));
+    }
 }
 
 /// Each late piece would read all of it back.
@@ -372,8 +430,35 @@ fn a_non_delivery_is_told_once() {
     copy.originals.push(original(Some("bounce"), "bounce", "bounce"));
     subject.take(&seen(copy, 100, 1));
     subject.run_on();
-    let told: Vec<bool> = subject.completes.iter().map(|complete| complete.non_delivery.is_some()).collect();
-    assert_eq!(told, [true, false]);
+    let told: Vec<usize> = subject.completes.iter().map(|complete| complete.non_deliveries.len()).collect();
+    assert_eq!(told, [1, 0]);
+}
+
+/// Two bounces of one Message-ID, From and Date, as a server makes them that knows whom it failed one by one.
+#[test]
+fn every_notice_of_a_record_is_told() {
+    let failing = |name: &str| {
+        let mut notice = bounce();
+        notice.id = mailjournal::mail::Digest::of(name.as_bytes());
+        notice.originals = vec![original(Some("bounce"), name, name)];
+        let failed = RecipientStatus {
+            final_recipient: Some(format!("{name}@x.example")),
+            original_recipient: None,
+            action: Some("failed".into()),
+            status: None,
+            diagnostic: None,
+        };
+        notice.notice.as_mut().expect("it is one").statuses.push(failed);
+        notice
+    };
+    let told = |subject: &Subject| {
+        subject.completes.iter().map(|complete| complete.non_deliveries.len()).collect::<Vec<usize>>()
+    };
+    let mut subject = closed(&[seen(failing("one"), 0, 0), seen(failing("two"), 0, 0)]);
+    assert_eq!(told(&subject), [2]);
+    subject.take(&seen(failing("three"), 100, 100));
+    subject.run_on();
+    assert_eq!(told(&subject), [2, 1]);
 }
 
 /// A bounce without From and Date of its own: an original of its id takes it along.
@@ -385,7 +470,7 @@ fn unguarded_bounce(name: &str) -> Evidence {
 }
 
 fn told_with(subject: &Subject) -> Vec<(String, i32)> {
-    let telling = subject.completes.iter().filter(|complete| complete.non_delivery.is_some());
+    let telling = subject.completes.iter().filter(|complete| !complete.non_deliveries.is_empty());
     telling.map(|complete| (complete.record.record_id.clone(), complete.record.revision)).collect()
 }
 

@@ -74,7 +74,7 @@ impl Stage {
                 topic_names,
                 value_bytes_max: ValueBytesMax::default(),
                 archive_format: ArchiveFormat::Record,
-                awake_max: AwakeMax { open: 2, closed: 2 },
+                awake_max: AwakeMax { open: 2, closed: 2, large_bytes: 2_000 },
                 work_max: WorkMax::default(),
             },
             partitions,

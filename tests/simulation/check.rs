@@ -192,19 +192,22 @@ impl Check {
                 met.insert("has an original by reference");
             }
             check_originals(record, before, kafka, retained || value_bytes_max.archive.is_some())?;
-            let is_it = |it: &NonDelivery| (&it.record_id, it.revision) == (&record.record_id, record.revision);
-            let non_delivery = notices.iter().position(is_it).map(|place| notices.remove(place));
+            // A record that was begun anew has this revision twice.
+            let is_it = |it: &NonDelivery| {
+                let names = || record.evidence.iter().any(|entry| entry.sha256 == it.arrival_sha256);
+                (&it.record_id, it.revision) == (&record.record_id, record.revision) && names()
+            };
+            let non_deliveries: Vec<NonDelivery> = notices.extract_if(.., |it| is_it(it)).collect();
             let due: BTreeSet<Digest> = remembered.named(record).filter_map(notice_of).collect();
             // Each notice is told once, with the first revision that it is in; what is forgotten may come, and be told,
             // again.
-            let is_due = due.iter().any(|notice| !told.contains(notice));
-            if is_due != non_delivery.is_some() && !remembered.forgot {
+            if due.difference(told).count() != non_deliveries.len() && !remembered.forgot {
                 return Err(format!(
-                    "revision {} of {} tells of {due:?}: {non_delivery:?}",
+                    "revision {} of {} tells of {due:?}: {non_deliveries:?}",
                     record.revision, record.record_id
                 ));
             }
-            if let Some(non_delivery) = &non_delivery {
+            for non_delivery in &non_deliveries {
                 met.insert("tells of a notice");
                 let by_reference = retained || value_bytes_max.archive.is_some() || value_bytes_max.ndr.is_some();
                 check_non_delivery(non_delivery, remembered.named(record), by_reference)?;

@@ -566,7 +566,7 @@ impl Process {
         }
         let AtHand { drafts, arrival_bytes } = self.instance.at_hand();
         let tasks = self.instance.numbers().len();
-        let AwakeMax { open, closed } = self.rules.rules.awake_max;
+        let AwakeMax { open, closed, .. } = self.rules.rules.awake_max;
         // Of a key with more drafts, or parts of them, than may rest together none does.
         let WorkMax { resting_drafts, resting_parts, .. } = self.rules.rules.work_max;
         let restless = if resting_drafts.min(resting_parts) < DRAFTS_OF_A_KEY_MAX { KEYS_MAX } else { 0 };

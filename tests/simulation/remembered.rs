@@ -50,6 +50,18 @@ fn names(record: &JournalRecord, piece: &Piece) -> bool {
     record.evidence.iter().any(|entry| entry.sha256 == piece.evidence.id)
 }
 
+/// Which tellings of an event count, beside the one that a record names.
+#[derive(Clone, Copy)]
+enum Tellings {
+    Named,
+    Here,
+    All,
+}
+
+impl Tellings {
+    const EACH: [Tellings; 3] = [Tellings::Named, Tellings::Here, Tellings::All];
+}
+
 /// What time allowed a turn to do to drafts.
 #[derive(Clone, Copy)]
 pub struct Until {
@@ -258,19 +270,27 @@ impl Remembered {
         let is_event = |piece: &Piece| piece.evidence.kind == Kind::EnvelopeEvent;
         let before = self.sightings.iter().take_while(|sighting| !sighting.new).count();
         let reused = record.flags.contains(&Flag::MessageIdReused);
-        let pieces = |range: std::ops::Range<usize>, events: bool| {
+        let is_elsewhere = |piece: &Piece| held.get(&piece.evidence.identity()).is_some_and(|(place, _)| place != id);
+        // Of the other tellings of an event it is not told which were here when it was closed.
+        let pieces = |range: std::ops::Range<usize>, events: Tellings| {
             let all = self.sightings[range].iter().map(|sighting| &sighting.piece);
             let counts = |piece: &&Piece| {
-                named.contains(&piece.evidence.id) || events && is_event(piece) && self.is_retold(piece, &named)
+                let retold = || is_event(piece) && self.is_retold(piece, &named);
+                named.contains(&piece.evidence.id)
+                    || match events {
+                        Tellings::Named => false,
+                        Tellings::Here => retold() && !is_elsewhere(piece),
+                        Tellings::All => retold(),
+                    }
             };
             all.filter(counts).cloned().collect::<Vec<Piece>>()
         };
-        let expected = |range: std::ops::Range<usize>, events: bool| {
+        let expected = |range: std::ops::Range<usize>, events: Tellings| {
             let pieces = pieces(range, events);
             (!pieces.is_empty()).then(|| model::record_of(id, &pieces, reused))
         };
         let agrees = |range: std::ops::Range<usize>| {
-            [false, true].into_iter().any(|events| expected(range.clone(), events).as_ref() == Some(&said))
+            Tellings::EACH.into_iter().any(|events| expected(range.clone(), events).as_ref() == Some(&said))
         };
         let mut ranges = (before..=self.sightings.len())
             .rev()
@@ -282,8 +302,8 @@ impl Remembered {
         };
         let all = 0..self.sightings.len();
         let found = ranges.any(agrees)
-            || pieces(all.clone(), true).iter().any(came_again)
-                && [false, true]
+            || pieces(all.clone(), Tellings::All).iter().any(came_again)
+                && Tellings::EACH
                     .into_iter()
                     .filter_map(|events| expected(all.clone(), events))
                     .any(|expected| expected.says_alike(&said));

@@ -214,6 +214,7 @@ fn rules(random: &mut Random, partitions: i32) -> ([Timing; 2], TurnRules) {
             records: *random.pick(&[1, 2, all.turn.records]),
             bytes: *random.pick(&[1, 700, all.turn.bytes, all.turn.bytes]),
             forgotten: *random.pick(&[1, 2, all.turn.forgotten]),
+            woken: *random.pick(&[1, 2, all.turn.woken, all.turn.woken]),
         },
         restore_batch_bytes: *random.pick(&[1, 2_000, all.restore_batch_bytes]),
     };
@@ -233,7 +234,11 @@ fn rules(random: &mut Random, partitions: i32) -> ([Timing; 2], TurnRules) {
         },
         value_bytes_max,
         archive_format,
-        awake_max: AwakeMax { open: *random.pick(&[0, 1, 1_000]), closed: *random.pick(&[0, 1, 1_000]) },
+        awake_max: AwakeMax {
+            open: *random.pick(&[0, 1, 1_000]),
+            closed: *random.pick(&[0, 1, 1_000]),
+            large_bytes: *random.pick(&[1, 2_000, 1_000_000]),
+        },
         work_max,
     };
     let rules = TurnRules {

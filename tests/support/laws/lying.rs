@@ -8,10 +8,10 @@ use mailjournal::{
 };
 
 /// Everything stays at hand.
-pub const ALL_AWAKE: AwakeMax = AwakeMax { open: usize::MAX, closed: usize::MAX };
+pub const ALL_AWAKE: AwakeMax = AwakeMax { open: usize::MAX, closed: usize::MAX, large_bytes: usize::MAX };
 
 /// Whatever was written rests.
-pub const NONE_AWAKE: AwakeMax = AwakeMax { open: 0, closed: 0 };
+pub const NONE_AWAKE: AwakeMax = AwakeMax { open: 0, closed: 0, large_bytes: 0 };
 
 #[derive(Default)]
 pub struct Lying(Vec<Bytes>);
