@@ -214,6 +214,22 @@ fn cost_is_linear_in_the_bytes() {
     }
 }
 
+/// Groups of two bytes each took 260 times their size. Linux, where a shell bounds what a program may take.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_notice_of_very_many_groups_takes_little_memory() {
+    for group in ["A:\n\n", "Action: failed\n\n"] {
+        let mail = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(mail.path(), status(group.repeat(2_000_000 / group.len()), "\n")).expect("a mail");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "ulimit -v 400000 && exec \"$0\" report show \"$1\"", env!("CARGO_BIN_EXE_mailjournal")]);
+        // Each thread and each of the allocator's arenas reserves room that it does not use.
+        shell.arg(mail.path()).env("RAYON_NUM_THREADS", "1").env("MALLOC_ARENA_MAX", "1");
+        let output = shell.output().expect("a shell");
+        assert!(output.status.success(), "{group:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
