@@ -110,7 +110,7 @@ impl AwakeMax {
     }
 
     fn is_large(&self, messages: &Messages) -> bool {
-        messages.bytes() > self.large_bytes / 1_000
+        !messages.stays && messages.bytes() > self.large_bytes / 1_000
     }
 }
 

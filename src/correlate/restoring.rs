@@ -190,8 +190,8 @@ impl Correlator {
 
     /// Of these messages, each of which came to hand or was changed, the large ones are the last to rest for their size.
     pub(super) fn note_large<'k>(&mut self, keys: impl IntoIterator<Item = &'k Key>) {
-        let is_large = |key: &&Key| self.keys.get(*key).is_some_and(|it| self.rules.awake_max.is_large(it));
-        let noted: BTreeSet<&Key> = keys.into_iter().filter(is_large).collect();
+        let mut noted: BTreeSet<&Key> = keys.into_iter().collect();
+        noted.retain(|key| self.keys.get(*key).is_some_and(|messages| self.rules.awake_max.is_large(messages)));
         if !noted.is_empty() {
             self.large.retain(|key| !noted.contains(key));
             self.large.extend(noted.into_iter().cloned());
@@ -218,6 +218,7 @@ impl Correlator {
             }
         }
         self.queue(key);
+        self.note_large([key]);
     }
 
     /// Lays down what is too many to be at hand: of the drafts that are not open those that were closed first, of the
@@ -255,7 +256,10 @@ impl Correlator {
     /// Lays down large messages until the others fit.
     fn rest_large(&mut self) {
         let keys = std::mem::take(&mut self.large);
-        let sized = keys.into_iter().filter_map(|key| Some((self.keys.get(&key)?.bytes(), key)));
+        let sized = keys.into_iter().filter_map(|key| {
+            let messages = self.keys.get(&key).filter(|messages| !messages.stays)?;
+            Some((messages.bytes(), key))
+        });
         let sized: Vec<(usize, Key)> = sized.collect();
         let mut bytes: usize = sized.iter().map(|(bytes, _)| bytes).sum();
         for (size, key) in sized {
