@@ -12,8 +12,8 @@ pub fn on_one_thread() {
     pool.build_global().expect("nothing has used the pool yet");
 }
 
-/// Beside what is linear.
-const FIXED: Duration = Duration::from_millis(20);
+/// Beside what is linear: apache-avro, which our own reader is held against, makes room for what a length claims.
+const FIXED: Duration = Duration::from_millis(100);
 
 /// About ten times what the slowest law takes a byte, instrumented.
 const A_BYTE: Duration = Duration::from_micros(10);
