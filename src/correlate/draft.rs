@@ -1,6 +1,9 @@
 //! A draft: the set of evidence of one message, kept in parts as the changelog has them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
     arrival::Timestamp,
@@ -116,9 +119,11 @@ impl Draft {
 
     /// Notices have been told, and with each every copy of it, whenever that came.
     pub fn mark_told(&mut self, newly: &[ClosedNotice]) {
-        let newly = newly.iter().map(|closed| closed.notice.clone());
         let earlier = self.pieces().filter(|piece| piece.non_delivery_told == Some(true));
-        let told: HashSet<Notice> = earlier.filter_map(|piece| piece.evidence.notice.clone()).chain(newly).collect();
+        let earlier: Vec<Arc<Evidence>> = earlier.map(|piece| piece.evidence.clone()).collect();
+        let newly = newly.iter().map(|closed| &closed.notice);
+        let told: HashSet<&Notice> =
+            earlier.iter().filter_map(|evidence| evidence.notice.as_ref()).chain(newly).collect();
         if told.is_empty() {
             return;
         }

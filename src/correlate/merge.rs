@@ -146,7 +146,7 @@ impl Names {
 pub struct Merge {
     pub record: JournalRecord,
     pub wanted: Vec<WantedOriginal>,
-    /// What tells of a failed or late delivery, and whether that was told before.
+    /// Those that tell of a failed or late delivery and were not told yet.
     pub notices: Vec<ClosedNotice>,
 }
 

@@ -80,8 +80,8 @@ pub struct Rules {
     pub work_max: WorkMax,
 }
 
-/// How many drafts stay at hand, by default as many as [`limits`] says; of the others only their place in the changelog is known. What no turn has written yet is
-/// at hand besides.
+/// How many drafts stay at hand, by default as many as [`limits`] says; of the others only their place in the changelog is
+/// known. What no turn has written yet is at hand besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AwakeMax {
     pub open: usize,
@@ -244,8 +244,8 @@ impl Messages {
         guard.map_or_else(|| Tag::Ambiguous(evidence.id.short()), Tag::Guarded)
     }
 
-    /// To be read anew for each piece that comes.
-    fn is_large(&self, max: &WorkMax) -> bool {
+    /// There is so much that it would be too dear to read anew for each piece that comes.
+    fn must_stay(&self, max: &WorkMax) -> bool {
         self.drafts.len() > max.resting_drafts
             || self.drafts.values().map(Draft::parts).sum::<usize>() > max.resting_parts
     }
@@ -455,7 +455,7 @@ impl Correlator {
     fn touch(&mut self, record: &RecordRef, at: Timestamp) {
         let Timing { settle, remember, .. } = self.rules.timing;
         let messages = &self.keys[&record.key];
-        let stays = messages.stays || messages.is_large(&self.rules.work_max);
+        let stays = messages.stays || messages.must_stay(&self.rules.work_max);
         if stays && !messages.stays {
             self.set_stays(&record.key, true);
         }
@@ -546,7 +546,7 @@ impl Correlator {
         let draft = messages.remove(record.tag);
         if messages.drafts.is_empty() {
             self.keys.remove(&record.key);
-        } else if messages.stays && !messages.is_large(&self.rules.work_max) {
+        } else if messages.stays && !messages.must_stay(&self.rules.work_max) {
             self.set_stays(&record.key, false);
         }
         self.forget_pieces(&draft);

@@ -127,8 +127,7 @@ impl Correlator {
         // Of what has the same time, that at hand is first: else each that is done with would bring others to hand.
         match (self.resting.first(which), at_hand) {
             (Some(first), Some((at, _))) if first >= *at => Vec::new(),
-            (Some(_), _) => self.resting.take_first(which, now, parts_max),
-            (None, _) => Vec::new(),
+            _ => self.resting.take_first(which, now, parts_max),
         }
     }
 
@@ -137,6 +136,7 @@ impl Correlator {
             return Ok(());
         }
         let mut read = changelog.read(&places_of(&taken))?.into_iter();
+        let mut woken = Vec::with_capacity(taken.len());
         for Taken { mark, places, .. } in taken {
             let parts = places.into_iter().zip(read.by_ref());
             let mut key = None;
@@ -151,8 +151,10 @@ impl Correlator {
             }
             if let Some(key) = key {
                 self.index(&key).map_err(Unreadable)?;
+                woken.push(key);
             }
         }
+        self.note_large(&woken);
         Ok(())
     }
 
@@ -161,7 +163,7 @@ impl Correlator {
         let messages = self.keys.get_mut(key).expect("it was just put back");
         checked::whole(key, messages)?;
         messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
-        messages.stays = messages.is_large(&self.rules.work_max);
+        messages.stays = messages.must_stay(&self.rules.work_max);
         for (tag, draft) in &mut messages.drafts {
             let record = RecordRef { key: key.clone(), tag: *tag };
             draft.restored();
@@ -184,7 +186,6 @@ impl Correlator {
             messages.build_index();
         }
         self.queue(key);
-        self.note_large([key]);
         Ok(())
     }
 
@@ -257,7 +258,7 @@ impl Correlator {
     fn rest_large(&mut self) {
         let keys = std::mem::take(&mut self.large);
         let sized = keys.into_iter().filter_map(|key| {
-            let messages = self.keys.get(&key).filter(|messages| !messages.stays)?;
+            let messages = self.keys.get(&key).filter(|messages| self.rules.awake_max.is_large(messages))?;
             Some((messages.bytes(), key))
         });
         let sized: Vec<(usize, Key)> = sized.collect();

@@ -80,7 +80,7 @@ fn the_bytes_of_a_turn_are_bounded_too() {
         piece.seen.size = 1_000_000;
         subject.take(&piece);
     }
-    subject.pass(at(100), Budget { records: usize::MAX, bytes: 1_500_000, forgotten: usize::MAX, woken: usize::MAX });
+    subject.pass(at(100), Budget { bytes: 1_500_000, ..UNBOUNDED });
     subject.drain();
     assert_eq!(subject.published.len(), 2);
 }
@@ -97,7 +97,7 @@ fn the_records_of_a_turn_are_bounded_by_their_bytes() {
         evidence.recipients.extend(recipients);
         subject.take(&piece);
     }
-    subject.pass(at(10_000), Budget { records: usize::MAX, bytes: 450_000, forgotten: usize::MAX, woken: usize::MAX });
+    subject.pass(at(10_000), Budget { bytes: 450_000, ..UNBOUNDED });
     subject.drain();
     assert_eq!(subject.published.len(), 2);
 }
