@@ -56,14 +56,20 @@ fn key_of(kind: AddressKind, text: &str) -> String {
     }
 }
 
-/// What an address is, and it without what stands around it.
+/// What an address is, and it without what stands around it, however often: what is read of `text` reads as itself.
 fn bare(text: &str) -> (AddressKind, &str) {
     let mut text = text.trim();
-    if let Some(inner) = text.strip_prefix('<') {
-        text = inner.strip_suffix('>').unwrap_or(inner).trim();
-    }
-    for prefix in ["smtp:", "mailto:"] {
-        text = strip_prefix_any_case(text, prefix).unwrap_or(text).trim_start();
+    loop {
+        let length = text.len();
+        if let Some(inner) = text.strip_prefix('<') {
+            text = inner.strip_suffix('>').unwrap_or(inner).trim();
+        }
+        for prefix in ["smtp:", "mailto:"] {
+            text = strip_prefix_any_case(text, prefix).unwrap_or(text).trim_start();
+        }
+        if text.len() == length {
+            break;
+        }
     }
     let kind = if distinguished_name(text).is_some() {
         AddressKind::X500

@@ -311,6 +311,18 @@ fn a_text_that_switches_its_charset_keeps_its_recipients() {
 
 /// It names no status of a recipient, and its report does not say what it is.
 #[test]
+fn an_address_that_was_read_is_read_as_itself() {
+    for wrapped in
+        ["<<<50 +0000", "<<a@b.example>>", "smtp:<SMTP:a@b.example>", "< mailto: <a@b.example> >", "<<[EX:/o=A]>"]
+    {
+        let address = address::Address::of(wrapped);
+        assert_eq!(address::Address::of(&address.text), address, "{wrapped}");
+        assert_eq!(address::compare_key(&address.text), address.compare_key(), "{wrapped}");
+    }
+    assert_eq!(address::Address::of("<<SMTP:a@b.example>>").text, "a@b.example");
+}
+
+#[test]
 fn a_journaled_bounce_is_told_as_a_bounce() {
     let bounce = "From: postmaster@x.example\r\nTo: a@x.example\r\nDate: d\r\nX-MS-Embedded-Report:\r\n\
                   Subject: Undeliverable: hello\r\nMessage-ID: <bounce@x.example>\r\n\r\n\
