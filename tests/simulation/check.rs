@@ -10,6 +10,7 @@ use mailjournal::{
     arrival::{Arrival, Input, Position, Timestamp},
     avro::{self, Schema},
     correlate::{Piece, Place, Seen, StoredDraft},
+    evidence::Kind,
     mail::{Digest, Key},
     record::{
         ArchiveFormat, Disposition, JournalActivity, JournalRecord, LedgerRow, NonDelivery, Status, ValueBytesMax,
@@ -39,6 +40,9 @@ pub struct Limits {
     pub until: BTreeMap<i32, i64>,
     pub remember: Duration,
 }
+
+/// What the headers take at most with which arrivals here are passed on.
+const HEADERS_BYTES_MAX: usize = 600;
 
 #[derive(Default)]
 pub struct Check {
@@ -94,8 +98,11 @@ impl Check {
 
     fn see_one(&mut self, visible: &Visible, kafka: &Kafka) -> Result<(), Broken> {
         for (at, offset, entry) in &visible.values {
-            self.seen.extend(format!("{at:?} {offset}\n").bytes());
-            self.seen.extend(entry.value.iter().flatten());
+            self.seen.extend(format!("{at:?} {offset} {}\n", entry.headers.len()).bytes());
+            let headers =
+                entry.headers.iter().flat_map(|(name, value)| name.bytes().chain(value.iter().flatten().copied()));
+            self.seen.extend(headers);
+            self.seen.extend(entry.key.iter().chain(&entry.value).flatten());
         }
         let values = |output: Output| {
             let topic = Topic::from(output);
@@ -212,6 +219,9 @@ impl Check {
                 let by_reference = retained || value_bytes_max.archive.is_some() || value_bytes_max.ndr.is_some();
                 check_non_delivery(non_delivery, remembered.named(record), by_reference)?;
             }
+            if due.len() > 1 {
+                met.insert("has different notices in one record");
+            }
             told.extend(due);
             Ok(())
         })?;
@@ -304,7 +314,7 @@ impl Check {
             && self.may_leave(&arrival(position, came));
         let headers = came.headers.iter().all(|header| entry.headers.contains(header));
         // Where not even the rest fits, nothing of it goes along.
-        let bare = absent && entry.key.is_none();
+        let bare = absent && entry.key.is_none() && self.passed_on_bytes_max.is_some_and(|max| max < HEADERS_BYTES_MAX);
         match (entry.value == came.value || absent) && entry.key == came.key && headers || bare {
             true => Ok(()),
             false => Err(format!("the dead letter of {position:?} is not what came")),
@@ -313,7 +323,6 @@ impl Check {
 
     /// Whether an arrival may be too large to be passed on.
     fn may_leave(&self, arrival: &Arrival) -> bool {
-        const HEADERS_BYTES_MAX: usize = 600;
         self.passed_on_bytes_max.is_some_and(|max| arrival.bytes.len() + HEADERS_BYTES_MAX > max)
     }
 
@@ -347,6 +356,10 @@ impl Check {
         // What is forgotten, maybe in the same turn, comes as something new.
         if limits.remember == FOR_EVER && (row.disposition == Disposition::Duplicate) != knows {
             return Err(format!("the row of {position:?} says {:?}", row.disposition));
+        }
+        let is_notice = piece.evidence.kind == Kind::Notice;
+        if row.disposition != Disposition::Duplicate && (row.disposition == Disposition::Notice) != is_notice {
+            return Err(format!("the row of {position:?} says {:?} of {:?}", row.disposition, piece.evidence.kind));
         }
         if !row.record_id.as_ref().is_some_and(|id| id.starts_with(key.as_str())) {
             return Err(format!("the row of {position:?} names {:?} for {key:?}", row.record_id));

@@ -37,6 +37,9 @@ const TIME: Duration = Duration::from_secs(120);
 /// A deliberate bug has to show within so many seeds.
 const SEEDS_MAX: u64 = 20_000;
 
+/// How many kinds of rarer things histories tell that they met.
+const MET: usize = 11;
+
 /// What became of a history.
 #[derive(Debug, PartialEq, Eq)]
 struct Ran {
@@ -149,9 +152,12 @@ fn histories_keep_every_promise() {
     });
     let ran = next.load(Ordering::Relaxed).min(first + histories) - first;
     println!("{ran} histories, {} operations in {:?}", operations.load(Ordering::Relaxed), began.elapsed());
-    for (what, count) in met.into_inner().expect("nobody panics with it") {
-        println!("{:5.1} % of them: {what}", count as f64 * 100.0 / ran as f64);
+    let met = met.into_inner().expect("nobody panics with it");
+    for (what, count) in &met {
+        println!("{:5.1} % of them: {what}", *count as f64 * 100.0 / ran as f64);
     }
+    // Each of them is in three of a thousand at least.
+    assert!(ran < 10_000 || met.len() == MET, "{} of {MET} rare things were met in {ran} histories", met.len());
     assert!(ran >= histories.min(1_000), "only {ran} histories in {time:?}");
 }
 

@@ -1,5 +1,11 @@
 //! Deliberate bugs, each of which the simulation has to find: that it can fail.
 
+use bytes::Bytes;
+use mailjournal::{
+    record::{JournalActivity, JournalRecord, to_json},
+    turn::{Outgoing, Output},
+};
+
 /// One bug, at the place that its name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
@@ -67,10 +73,18 @@ pub enum Mutation {
     OriginalsFromElsewhere,
     /// The bytes of strays that went home by reference are.
     StraysFromElsewhere,
+    /// Of the pieces that are merged only the first tells recipients.
+    FirstTellsRecipients,
+    /// Of the pieces that are merged only the last tells recipients.
+    LastTellsRecipients,
+    /// No draft rests.
+    NothingRests,
+    /// Arrivals of open drafts are all kept at hand.
+    ArrivalsKept,
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 32] = [
+    pub const ALL: [Mutation; 36] = [
         Mutation::PositionsOutsideTheTurn,
         Mutation::PositionsAfterTheTurn,
         Mutation::StrayDropped,
@@ -103,5 +117,60 @@ impl Mutation {
         Mutation::DeadLettersEmptied,
         Mutation::OriginalsFromElsewhere,
         Mutation::StraysFromElsewhere,
+        Mutation::FirstTellsRecipients,
+        Mutation::LastTellsRecipients,
+        Mutation::NothingRests,
+        Mutation::ArrivalsKept,
     ];
+
+    /// What a turn writes, as it would be with the bug.
+    pub fn spoil(self, outgoing: &mut Vec<Outgoing>) {
+        let is_later_part = |value: &Outgoing| value.key.as_ref().is_some_and(|key| key.contains(&0));
+        match self {
+            Mutation::NoTombstones => outgoing.retain(|value| value.output != Output::Drafts || value.value.is_some()),
+            Mutation::OnlyFirstPartsEnd => {
+                outgoing.retain(|it| it.output != Output::Drafts || it.value.is_some() || !is_later_part(it));
+            }
+            Mutation::OnlyFirstPartsStored => {
+                outgoing.retain(|it| it.output != Output::Drafts || it.value.is_none() || !is_later_part(it));
+            }
+            Mutation::NoticeUntold => outgoing.retain(|value| value.output != Output::Ndr),
+            Mutation::ActivityOnce => {
+                let mut before = false;
+                outgoing.retain(|value| value.output != Output::Activity || !std::mem::replace(&mut before, true));
+            }
+            Mutation::DeadLettersEmptied => {
+                let dead = outgoing.iter_mut().filter(|value| value.output == Output::Rejected);
+                dead.for_each(|value| value.value = Some(Bytes::new()));
+            }
+            Mutation::StrayDropped => {
+                if let Some(place) = outgoing.iter().position(|value| value.output == Output::Strays) {
+                    outgoing.remove(place);
+                }
+            }
+            Mutation::FirstTellsRecipients => tell_recipients_of(outgoing, |_| 0),
+            Mutation::LastTellsRecipients => tell_recipients_of(outgoing, |record| record.evidence.len() - 1),
+            _ => {}
+        }
+    }
+}
+
+/// Records, and what is told of them, with only those recipients that this piece of their evidence tells.
+fn tell_recipients_of(outgoing: &mut [Outgoing], piece: impl Fn(&JournalRecord) -> usize) {
+    let mut records = Vec::new();
+    for value in outgoing.iter_mut().filter(|value| value.output == Output::Archive) {
+        // Merged reports are no JSON.
+        let Ok(mut record) = serde_json::from_slice::<JournalRecord>(value.value.as_ref().expect("a published value"))
+        else {
+            return;
+        };
+        let piece = i32::try_from(piece(&record)).expect("few pieces");
+        record.recipients.retain(|recipient| recipient.evidence.contains(&piece));
+        value.value = Some(to_json(&record).into());
+        records.push(record);
+    }
+    let activities = outgoing.iter_mut().filter(|value| value.output == Output::Activity);
+    for (value, record) in activities.zip(&records) {
+        value.value = Some(to_json(&JournalActivity::of(record)).into());
+    }
 }

@@ -154,9 +154,16 @@ impl Process {
     pub fn new(id: &'static str, script: &Script, waits: usize, mutation: Option<Mutation>) -> Process {
         let rules = script.rules(waits);
         let mut taught = rules.clone();
-        if mutation == Some(Mutation::ForgetsEarly) {
-            let remember = &mut taught.rules.timing.remember;
-            *remember = remember.saturating_sub(Duration::from_millis(500));
+        match mutation {
+            Some(Mutation::ForgetsEarly) => {
+                let remember = &mut taught.rules.timing.remember;
+                *remember = remember.saturating_sub(Duration::from_millis(500));
+            }
+            Some(Mutation::NothingRests) => {
+                taught.rules.awake_max = AwakeMax { open: usize::MAX, closed: usize::MAX, large_bytes: usize::MAX };
+            }
+            Some(Mutation::ArrivalsKept) => taught.recent_bytes_max = usize::MAX,
+            _ => {}
         }
         Process {
             id,
@@ -643,37 +650,13 @@ impl Process {
         let Parcel { mut outgoing, positions, .. } = parcel;
         match mutation {
             Some(Mutation::PositionsOutsideTheTurn) => kafka.commit_positions(self.id, &positions),
-            Some(Mutation::NoTombstones) => {
-                outgoing.retain(|value| value.output != Output::Drafts || value.value.is_some());
-            }
-            Some(Mutation::OnlyFirstPartsEnd) => outgoing.retain(|value| {
-                let later = value.key.as_ref().is_some_and(|key| key.contains(&0));
-                value.output != Output::Drafts || value.value.is_some() || !later
-            }),
-            Some(Mutation::OnlyFirstPartsStored) => outgoing.retain(|value| {
-                let later = value.key.as_ref().is_some_and(|key| key.contains(&0));
-                value.output != Output::Drafts || value.value.is_none() || !later
-            }),
             Some(Mutation::NoticeToldAgain) => {
                 // A restore ends where nothing of this process is being written.
                 outgoing.append(&mut self.told_before_the_restore);
                 self.told.extend(outgoing.iter().filter(|value| value.output == Output::Ndr).cloned());
             }
-            Some(Mutation::NoticeUntold) => outgoing.retain(|value| value.output != Output::Ndr),
-            Some(Mutation::ActivityOnce) => {
-                let mut before = false;
-                outgoing.retain(|value| value.output != Output::Activity || !std::mem::replace(&mut before, true));
-            }
-            Some(Mutation::DeadLettersEmptied) => {
-                let dead = outgoing.iter_mut().filter(|value| value.output == Output::Rejected);
-                dead.for_each(|value| value.value = Some(Bytes::new()));
-            }
-            Some(Mutation::StrayDropped) => {
-                if let Some(place) = outgoing.iter().position(|value| value.output == Output::Strays) {
-                    outgoing.remove(place);
-                }
-            }
-            _ => {}
+            Some(mutation) => mutation.spoil(&mut outgoing),
+            None => {}
         }
         check.limits.insert(self.writer(), limits);
         let values = outgoing.into_iter().map(|value| {

@@ -35,6 +35,8 @@ pub struct Script {
 #[derive(Clone, Debug)]
 pub struct Given {
     pub input: Input,
+    /// Some producers key by Message-ID, some by something else.
+    pub key: Option<Bytes>,
     pub bytes: Bytes,
     pub server: Option<&'static str>,
     pub journal: Option<&'static str>,
@@ -346,7 +348,7 @@ fn arrival(random: &mut Random, partitions: i32, number: usize, message: usize, 
     let server = random.chance(700).then(|| *random.pick(&SERVERS));
     let original = original(message, variant, random.below(2));
     let id = format!("<m{message}@x.example>");
-    let (notice_id, notice) = notice(random, message, variant);
+    let (notice_id, notice) = notice(random, number, message, variant);
     let (input, bytes, in_words): (Input, Bytes, &str) = match random.below(15) {
         0..=4 => (Input::Reports, report(random, number, &id, variant, Some(&original)).into(), "a report"),
         5 => (Input::Reports, report(random, number, &id, variant, None).into(), "a report without its original"),
@@ -361,8 +363,9 @@ fn arrival(random: &mut Random, partitions: i32, number: usize, message: usize, 
         _ => (Input::Envelopes, event(random, number, message), "an envelope event"),
     };
     let home = read(input, &bytes).map_or(0, |read| home_partition(read.key.as_str().as_bytes(), partitions));
+    let key = [None, Some(Bytes::from(id)), Some(format!("key {number}").into())][number % 3].clone();
     let in_words = format!("{in_words} of message {message}, variant {variant}");
-    Given { input, bytes, server: server.filter(|_| input == Input::Reports), journal, home, in_words }
+    Given { input, key, bytes, server: server.filter(|_| input == Input::Reports), journal, home, in_words }
 }
 
 pub fn read(input: Input, bytes: &Bytes) -> Option<Evidence> {
@@ -386,9 +389,10 @@ fn original(message: usize, variant: usize, stamp: usize) -> String {
     )
 }
 
-/// Of the message, under an id of its own; some without what guards it.
-fn notice(random: &mut Random, message: usize, variant: usize) -> (String, String) {
+/// Of the message, under an id of its own; some without what guards it, and some that are others of the same record.
+fn notice(random: &mut Random, number: usize, message: usize, variant: usize) -> (String, String) {
     let recipient = random.below(2);
+    let status = if number.is_multiple_of(3) { "5.2.2" } else { "5.1.1" };
     let id = format!("<n{message}.{variant}.{recipient}@ex1.example>");
     let guard = if (message + variant + recipient) % 3 != 2 {
         "From: MAILER-DAEMON@ex1.example\r\nDate: Mon, 2 Mar 2026 09:00:00 +0000\r\n"
@@ -400,7 +404,7 @@ fn notice(random: &mut Random, message: usize, variant: usize) -> (String, Strin
          MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"=n\"\r\n\r\n\
          --=n\r\nContent-Type: text/plain\r\n\r\nIt was not delivered.\r\n\
          --=n\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns;ex1.example\r\n\r\n\
-         Final-Recipient: rfc822;{1}\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+         Final-Recipient: rfc822;{1}\r\nAction: failed\r\nStatus: {status}\r\n\
          --=n\r\nContent-Type: text/rfc822-headers\r\n\r\nFrom: {0}\r\nMessage-ID: <m{message}@x.example>\r\n\
          Date: Mon, 2 Mar 2026 08:0{variant}:00 +0000\r\n\r\n--=n--\r\n",
         SENDERS[variant], RECIPIENTS[recipient]

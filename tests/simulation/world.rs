@@ -136,7 +136,7 @@ impl<'s> World<'s> {
         headers.extend(given.server.map(|server| header(stray::SERVER, server)));
         headers.extend(given.journal.map(|journal| header(stray::JOURNAL_RECIPIENT, journal)));
         let at = (Topic::Input(given.input), elsewhere.unwrap_or(given.home));
-        let entry = Entry { key: None, value: Some(given.bytes.clone()), headers, at: self.now - late };
+        let entry = Entry { key: given.key.clone(), value: Some(given.bytes.clone()), headers, at: self.now - late };
         self.kafka.give(at, entry);
     }
 
