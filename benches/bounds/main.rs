@@ -39,9 +39,10 @@ struct Case {
     measure: fn(usize),
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case { name: "drafts", count: 10_000_000, measure: drafts },
     Case { name: "recipients", count: 1_000_000, measure: recipients },
+    Case { name: "large", count: 50, measure: large },
     Case { name: "one-id", count: 1_000_000, measure: one_id },
     Case { name: "ids", count: 10_000_000, measure: ids },
 ];
@@ -99,6 +100,21 @@ fn recipients(count: usize) {
     let mut memory = Memory::begin();
     let names = (0..count).map(|number| format!("To: r{number}@contoso.example\r\n"));
     shell.turn(vec![report(0, MORNING, "<all@contoso.example>", &names.collect::<String>())], MORNING, true);
+    memory.tell("taken", shell.says());
+    shell.run_on(load::END.plus(Duration::from_secs(3600)));
+    memory.tell("closed", shell.says());
+}
+
+/// So many reports, ten minutes apart, that name 150,000 recipients each: messages that are large without their bodies.
+fn large(count: usize) {
+    let mut shell = Shell::new(AwakeMax::default());
+    let mut memory = Memory::begin();
+    for number in 0..count {
+        let at = MORNING.plus(Duration::from_secs(600) * u32::try_from(number).expect("a day of them"));
+        let names = (0..150_000).map(|name| format!("To: r{number}.{name}@contoso.example\r\n"));
+        let report = report(number, at, &format!("<{number}@contoso.example>"), &names.collect::<String>());
+        shell.turn(vec![report], at, true);
+    }
     memory.tell("taken", shell.says());
     shell.run_on(load::END.plus(Duration::from_secs(3600)));
     memory.tell("closed", shell.says());

@@ -1,13 +1,18 @@
 //! The bare transactional copy: reads the input topics and writes what it read to one topic, exactly once, and nothing
-//! else. The client's settings are those of `mailjournal run` where they matter to speed.
+//! else. Its clients are configured as those of `mailjournal run` are, by the same code.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
+use mailjournal::{
+    arrival::Input,
+    kafka::{Role, client_config, topics},
+    settings::Settings,
+};
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
+    Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
@@ -28,13 +33,20 @@ pub fn output(prefix: &str) -> String {
     format!("{prefix}copied")
 }
 
-/// Copies until the process is ended.
-pub fn run(brokers: &str, prefix: &str) {
-    let consumer = consumer(brokers, prefix);
-    let producer = producer(brokers, prefix);
+/// Copies until the process is ended. Its settings are those that the environment has for `run`.
+pub fn run(prefix: &str) {
+    let settings = Settings::load(None, std::env::vars()).expect("settings");
+    let inspection = topics::inspect(&settings, BOUND).expect("a broker");
+    let sizes = inspection.layout().expect("topics").sizes;
+    let mut member = client_config(&settings.kafka, Role::Member, sizes);
+    // `run` begins where the group's positions say; the copy has none at first.
+    member.set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer = member.create().expect("a consumer");
+    let producer = client_config(&settings.kafka, Role::Producer, sizes);
+    let producer: Sender = producer.create_with_context(DefaultProducerContext).expect("a producer");
     producer.init_transactions(BOUND).expect("init_transactions");
-    let topics = ["journal.reports", "journal.envelopes"].map(|topic| format!("{prefix}{topic}"));
-    consumer.subscribe(&topics.each_ref().map(String::as_str)).expect("a subscription");
+    let topics = [Input::Reports, Input::Envelopes].map(|input| settings.topics.name(input));
+    consumer.subscribe(&topics).expect("a subscription");
     let output = output(prefix);
     loop {
         copy_for(COMMIT_EVERY, &consumer, &producer, &output);
@@ -47,7 +59,10 @@ fn copy_for(length: Duration, consumer: &BaseConsumer, producer: &Sender, output
     let mut positions = TopicPartitionList::new();
     while let Some(left) = end.checked_duration_since(Instant::now()) {
         let Some(message) = consumer.poll(left) else { continue };
-        let message = message.expect("an arrival");
+        let message = match message {
+            Err(KafkaError::PartitionEOF(_)) => continue,
+            message => message.expect("an arrival"),
+        };
         if positions.count() == 0 {
             producer.begin_transaction().expect("begin_transaction");
         }
@@ -84,35 +99,4 @@ fn set_position(positions: &mut TopicPartitionList, message: &BorrowedMessage<'_
         positions.add_partition(topic, partition);
     }
     positions.set_partition_offset(topic, partition, next).expect("a position");
-}
-
-fn consumer(brokers: &str, prefix: &str) -> BaseConsumer {
-    ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", group(prefix))
-        .set("partition.assignment.strategy", "range")
-        .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "earliest")
-        .set("fetch.queue.backoff.ms", "2")
-        .set("queued.min.messages", "20000")
-        .set("queued.max.messages.kbytes", "32768")
-        .set("fetch.max.bytes", "41943040")
-        .set("receive.message.max.bytes", "104857600")
-        .create()
-        .expect("a consumer")
-}
-
-fn producer(brokers: &str, prefix: &str) -> Sender {
-    ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("transactional.id", group(prefix))
-        .set("partitioner", "murmur2_random")
-        .set("compression.type", "lz4")
-        .set("linger.ms", "5")
-        .set("message.max.bytes", "41943040")
-        .set("queue.buffering.max.kbytes", "65536")
-        .create_with_context(DefaultProducerContext)
-        .expect("a producer")
 }

@@ -77,13 +77,13 @@ struct Arguments {
 enum ChildOf {
     /// The bare copy, as a process of its own.
     #[command(hide = true)]
-    Copy { brokers: String, prefix: String },
+    Copy { prefix: String },
 }
 
 fn main() {
     let arguments = Arguments::parse();
-    if let Some(ChildOf::Copy { brokers, prefix }) = arguments.child {
-        return copy::run(&brokers, &prefix);
+    if let Some(ChildOf::Copy { prefix }) = arguments.child {
+        return copy::run(&prefix);
     }
     let Arguments { original_bytes, partitions, megabytes, .. } = arguments;
     let one = Load { original_bytes, keyed: !arguments.unkeyed, partitions, megabytes };
@@ -197,8 +197,8 @@ impl Bench {
 }
 
 fn measure_copy(broker: &mut Broker, prefix: &str, loaded: &Loaded) -> Figures {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["copy", &broker.address, prefix]);
+    let mut command = mailjournal(&std::env::current_exe().expect("this program"), broker, prefix);
+    command.env("MAILJOURNAL_KAFKA_GROUP", copy::group(prefix)).args(["copy", prefix]);
     let watched = Watched { group: copy::group(prefix), outputs: vec![copy::output(prefix)] };
     let figures = measure::until_done(broker, prefix, start(command), &watched, loaded);
     let copied = kafka::count_committed(&broker.address, &copy::output(prefix));
@@ -216,7 +216,7 @@ fn measure_run(program: &Path, broker: &mut Broker, prefix: &str, loaded: &Loade
     figures
 }
 
-/// The program with the settings of this run and with no others.
+/// The program, or the copy, with the settings of this run and with no others.
 fn mailjournal(program: &Path, broker: &Broker, prefix: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAILJOURNAL_")) {

@@ -141,7 +141,8 @@ impl Correlator {
             let parts = places.into_iter().zip(read.by_ref());
             let mut key = None;
             for (place, stored) in parts {
-                let (record, part) = checked::place_of(&stored).map_err(Unreadable)?;
+                let (record, part) = checked::place_of(&stored)
+                    .map_err(|reason| Unreadable(format!("what lies at {place} is no draft: {reason}")))?;
                 if Mark::of(&record.key) != mark {
                     return Err(another_lies_at(place));
                 }
@@ -161,7 +162,7 @@ impl Correlator {
     /// Makes known what the drafts of a key, as they lay in the changelog, hold and wait for.
     fn index(&mut self, key: &Key) -> Result<(), String> {
         let messages = self.keys.get_mut(key).expect("it was just put back");
-        checked::whole(key, messages)?;
+        checked::whole(messages)?;
         messages.guards = messages.drafts.keys().filter(|tag| matches!(tag, Tag::Guarded(_))).count();
         messages.stays = messages.must_stay(&self.rules.work_max);
         for (tag, draft) in &mut messages.drafts {
@@ -309,7 +310,7 @@ fn places_of(taken: &[Taken]) -> Vec<Place> {
 }
 
 fn another_lies_at(place: Place) -> Unreadable {
-    Unreadable(format!("another message lies at its place, {place}"))
+    Unreadable(format!("another message lies at {place}, its place"))
 }
 
 /// The changelog has all of it as it is; and it is not one of those with very much, which would be read anew for each

@@ -31,7 +31,7 @@ use next_step::{NextStep, Trouble};
 use stop::Stop;
 use worker::{Worker, wall};
 
-pub use client::check_properties;
+pub use client::{Role, Sizes, check_properties, config as client_config};
 
 use crate::{
     settings::Settings,

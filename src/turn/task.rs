@@ -63,7 +63,8 @@ impl Batch {
     fn read(&self, read_entry: impl Fn(&[u8], &[u8], Place) -> Result<Entry, String> + Sync) -> Read {
         let read = |raw: &Raw| {
             let key = &self.bytes[raw.key.clone()];
-            let entry = raw.value.clone().map(|value| read_entry(key, &self.bytes[value], raw.place));
+            let told = |reason| format!("at {}: {reason}", raw.place);
+            let entry = raw.value.clone().map(|value| read_entry(key, &self.bytes[value], raw.place).map_err(told));
             (key.to_vec(), entry)
         };
         self.entries.par_iter().map(read).collect()
@@ -134,7 +135,7 @@ impl Task {
 fn read_entry(key: &[u8], value: &[u8]) -> Result<StoredDraft, String> {
     let draft: StoredDraft = avro::decode(Schema::Draft, value).map_err(|error| error.to_string())?;
     let own_key = draft.draft_key().to_text();
-    if own_key.as_bytes() == key { Ok(draft) } else { Err(format!("a part of {own_key} stands under another key")) }
+    if own_key.as_bytes() == key { Ok(draft) } else { Err("a part of a draft stands under another key".to_owned()) }
 }
 
 /// Hands entries to the correlator in their order.

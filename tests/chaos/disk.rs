@@ -50,6 +50,7 @@ pub fn fill(random: &mut Random) -> Result<(), String> {
     let (mut run, script, kib) = match mounts {
         Some(_) => (Command::new("unshare"), ON_SMALL_DISK, bytes * share / 100 / 1024),
         None => {
+            println!("        nothing may be mounted here: a limit on the size of files stands for the full disk");
             let largest = whole.values().map(Vec::len).max().unwrap_or(0);
             (Command::new("sh"), WITH_SMALL_FILES, largest * share / 100 / 1024)
         }

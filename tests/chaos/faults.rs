@@ -295,6 +295,7 @@ impl Fault {
             orders.push(Order { topic: one.topic, partition: one.partition, replicas: nodes });
         }
         let address = &world.cluster.brokers[self.one_broker()].address;
-        leaders::lead(address, &orders)
+        leaders::lead(address, &orders)?;
+        world.wait_led(&orders)
     }
 }

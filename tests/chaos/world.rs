@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     follower::{Follower, Place},
+    leaders::Order,
     load::Load,
     support::{
         cluster::{BROKERS, Cluster},
@@ -167,6 +168,22 @@ impl World {
     /// All partitions of all topics.
     pub fn replicas(&self) -> Vec<Replicas> {
         kafka::replicas(&self.cluster.inside).unwrap_or_default()
+    }
+
+    /// Waits until one of the orders is obeyed: those whose replica is behind may be refused.
+    pub fn wait_led(&self, orders: &[Order]) -> Result<(), String> {
+        let deadline = Instant::now() + WHOLE_WITHIN;
+        let is_led = |one: &Replicas| {
+            let of = |order: &&Order| (&order.topic, order.partition) == (&one.topic, one.partition);
+            orders.iter().find(of).is_some_and(|order| order.replicas.first() == Some(&one.leader))
+        };
+        while !self.replicas().iter().any(is_led) {
+            if Instant::now() > deadline {
+                return Err(format!("no leader of {} partitions had moved after {WHOLE_WITHIN:?}", orders.len()));
+            }
+            sleep(Duration::from_millis(100));
+        }
+        Ok(())
     }
 
     /// Waits until every copy is in sync, so that the next broker may fail.

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use mailjournal::limits;
+
 use crate::{
     stream::{self, Stream},
     support::{broker, kafka, wait_until},
 };
 
-/// More than stay at hand.
-const MESSAGES: usize = 4_000;
 const LATE: usize = 300;
 
 /// So many of the late ones lie side by side, the others so far apart that each is jumped to.
 const TOGETHER: usize = 270;
 const APART: usize = 90;
+
+/// So many more than stay at hand that all of the late ones have to be read back.
+const MESSAGES: usize = limits::AWAKE_CLOSED_MAX + TOGETHER + (LATE - TOGETHER) * APART;
 
 #[test]
 fn late_evidence_of_a_message_at_rest_makes_its_next_revision() {
@@ -39,5 +42,16 @@ fn late_evidence_of_a_message_at_rest_makes_its_next_revision() {
     assert_eq!(revisions.len(), MESSAGES + 1);
     let later = revisions.values().filter(|revisions| revisions.len() > 1);
     assert!(later.clone().all(|revisions| *revisions == [(1, 1), (2, 2)]), "{revisions:?}");
-    assert_eq!(later.count(), LATE, "{}", instance.log());
+    let log = instance.log();
+    assert_eq!(later.count(), LATE, "{log}");
+    assert!(read_back(&log) >= LATE, "{} drafts were read back", read_back(&log));
+    let mut told = log.lines().filter(|line| !line.contains("DEBUG"));
+    assert!(told.all(|line| !line.contains("@example.com")), "the log names messages:\n{log}");
+}
+
+/// How many drafts an instance says that it read back.
+fn read_back(log: &str) -> usize {
+    let counts =
+        log.lines().filter_map(|line| line.split_once("read back")?.1.split_once("drafts=")?.1.split(' ').next());
+    counts.filter_map(|count| count.parse::<usize>().ok()).sum()
 }

@@ -48,6 +48,7 @@ fn keyed(draft: StoredDraft) -> (String, StoredDraft) {
 fn check_refused(entries: &[(String, StoredDraft)], reason: &str) {
     let error = restored(entries).err().expect("it is refused");
     assert!(error.contains(reason), "{error}");
+    assert!(!error.contains("example.com"), "what is logged names no message: {error}");
 }
 
 fn published(revision: i32) -> Option<Published> {

@@ -309,7 +309,6 @@ fn a_text_that_switches_its_charset_keeps_its_recipients() {
     }
 }
 
-/// It names no status of a recipient, and its report does not say what it is.
 #[test]
 fn an_address_that_was_read_is_read_as_itself() {
     for wrapped in
@@ -322,6 +321,7 @@ fn an_address_that_was_read_is_read_as_itself() {
     assert_eq!(address::Address::of("<<SMTP:a@b.example>>").text, "a@b.example");
 }
 
+/// It names no status of a recipient, and its report does not say what it is.
 #[test]
 fn a_journaled_bounce_is_told_as_a_bounce() {
     let bounce = "From: postmaster@x.example\r\nTo: a@x.example\r\nDate: d\r\nX-MS-Embedded-Report:\r\n\

@@ -121,6 +121,7 @@ fn admin(address: &str) -> AdminClient<DefaultClientContext> {
 pub struct Replicas {
     pub topic: String,
     pub partition: i32,
+    pub leader: i32,
     pub nodes: Vec<i32>,
     pub in_sync: usize,
 }
@@ -133,6 +134,7 @@ pub fn replicas(address: &str) -> Option<Vec<Replicas>> {
     let replicas = partitions.map(|(topic, one)| Replicas {
         topic: topic.name().to_owned(),
         partition: one.id(),
+        leader: one.leader(),
         nodes: one.replicas().to_vec(),
         in_sync: one.isr().len(),
     });
