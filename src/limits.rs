@@ -170,10 +170,12 @@ pub const RESTORE_QUEUE_KIB: usize = 16 * 1024;
 /// KiB that the reader of single arrivals may have read ahead: more would mostly be thrown away at the next jump.
 pub const LOOKUP_QUEUE_KIB: usize = 2 * 1024;
 
-/// Bytes of one answer to a fetch, over all partitions of a broker (a larger message comes whole all the same).
+/// Bytes of one answer to a fetch, over all partitions of a broker; one of the largest messages that the topics take,
+/// where that is more (64 MiB where `topics create` made them).
 pub const FETCH_BYTES: usize = 16 * 1024 * 1024;
 
-/// KiB that the producer may hold unsent; at least two of the largest messages. A turn that writes more waits.
+/// KiB that the producer may hold unsent; two of the largest messages that the topics take, where that is more (128 MiB
+/// where `topics create` made them). A turn that writes more waits.
 pub const SEND_QUEUE_KIB: usize = 64 * 1024;
 
 /// A transaction whose producer is gone is aborted by the broker after this (readers wait until then, unless another
@@ -191,8 +193,8 @@ pub const PRODUCER_ANSWER_MAX: Duration = Duration::from_secs(20);
 /// One waiting call into the Kafka client: how late a stop may be noticed.
 pub const CALL_MAX: Duration = Duration::from_millis(500);
 
-/// Clients left behind that did not come back from a call, in the life of a process: each may hold [`SEND_QUEUE_KIB`] and a
-/// turn. After so many the process ends, and its keeper starts it anew.
+/// Clients left behind that did not come back from a call, in the life of a process: each may hold a send queue
+/// ([`SEND_QUEUE_KIB`]) and a turn. After so many the process ends, and its keeper starts it anew.
 pub const CLIENTS_LEFT_BEHIND_MAX: u32 = 10;
 
 /// A call that was given [`CALL_MAX`] and has not come back after so long hangs, and its client is replaced. What is cut

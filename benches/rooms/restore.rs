@@ -1,4 +1,5 @@
-//! Drafts from the changelog. That it takes time linear in bytes shows in MB/s that do not fall.
+//! Drafts from the changelog. That it takes time linear in bytes shows in MB/s that do not fall by more than a cache's
+//! misses take.
 
 use std::time::{Duration, Instant};
 
