@@ -6,8 +6,9 @@
 //! the group says may come between any two steps.
 //!
 //! There is one way to begin. Start-up, an assignment, an abort and a lost broker all run the same steps, in an order
-//! that is what makes them right: the committed positions are those of finished transactions; the drafts of those
-//! transactions lie below the changelog's end as it is learned afterwards; a restore that has read up to that end, once
+//! that is what makes them right: the committed positions are those of finished transactions, and each turn's has those
+//! of all partitions it may write drafts of; the drafts of those transactions lie below the changelog's end as it is
+//! learned afterwards; a restore that has read up to that end, once
 //! no transaction is open below it, has seen them all. Where the end is, only its leader's own answer tells: a leader
 //! that has just taken over gives readers less, for a moment, than its predecessor had promised. So what a reader takes
 //! for the end counts once the leader has told that the end lies there, and is looked for again from where it was met.
@@ -119,7 +120,9 @@ impl Gathered {
 #[derive(Debug)]
 pub struct Parcel {
     pub outgoing: Vec<Outgoing>,
-    /// Never empty: a broker checks a transaction's generation by its positions.
+    /// Of every input partition that is worked on, read from or not: by its positions a broker checks a transaction's
+    /// generation, and whoever takes a partition over waits for the transaction that holds its position. Values may
+    /// reach their logs after the positions did: of a partition without one nobody would wait for the drafts.
     pub positions: Positions,
     pub counts: Counts,
     /// The turn's number.
@@ -452,12 +455,8 @@ impl Instance {
         if output.outgoing.is_empty() && gathered.next.is_empty() {
             return Ok(None);
         }
-        let mut positions = gathered.next;
-        self.positions.extend(positions.clone());
-        // A member that has been left behind without knowing it must publish nothing, arrivals or not.
-        if positions.is_empty() {
-            positions.extend(self.positions.first_key_value().map(|(at, offset)| (*at, *offset)));
-        }
+        self.positions.extend(gathered.next);
+        let positions = self.positions.clone();
         Ok(Some(Parcel { outgoing: output.outgoing, positions, counts: output.counts, number: output.number }))
     }
 

@@ -81,10 +81,12 @@ pub enum Mutation {
     NothingRests,
     /// Arrivals of open drafts are all kept at hand.
     ArrivalsKept,
+    /// A turn has the positions of what it read alone, and of one partition where it read nothing.
+    PositionsOfWhatWasRead,
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 36] = [
+    pub const ALL: [Mutation; 37] = [
         Mutation::PositionsOutsideTheTurn,
         Mutation::PositionsAfterTheTurn,
         Mutation::StrayDropped,
@@ -121,6 +123,7 @@ impl Mutation {
         Mutation::LastTellsRecipients,
         Mutation::NothingRests,
         Mutation::ArrivalsKept,
+        Mutation::PositionsOfWhatWasRead,
     ];
 
     /// What a turn writes, as it would be with the bug.

@@ -47,6 +47,9 @@ pub struct Process {
     highest: BTreeMap<(Input, i32), i64>,
     pub fail_next: bool,
     pub doubt_next: Option<bool>,
+    /// The leaders of the logs that it writes to answer slowly: what the client was given of a turn stays with it, and
+    /// the positions, which are another broker's, go first.
+    pub slow: bool,
     /// Message-IDs of arrivals, for one mutation.
     seen: BTreeSet<Key>,
     /// Where it has read arrivals, for another.
@@ -179,6 +182,7 @@ impl Process {
             highest: BTreeMap::new(),
             fail_next: false,
             doubt_next: None,
+            slow: false,
             seen: BTreeSet::new(),
             carriers: BTreeSet::new(),
             first_places: BTreeMap::new(),
@@ -349,7 +353,11 @@ impl Process {
             writer.outcome = Some(Err(Failure::Abort));
             return;
         }
-        let result = if writer.next < writer.values.len() {
+        let unsent = writer.next < writer.values.len();
+        if unsent && self.slow && writer.positioned {
+            return;
+        }
+        let result = if unsent && !self.slow {
             let (at, entry) = writer.values[writer.next].clone();
             let draft = (at.0 == DRAFTS && entry.value.is_some()).then(|| entry.key.clone()).flatten();
             kafka.append(id, epoch, at, entry).map(|place| {
@@ -531,7 +539,7 @@ impl Process {
             false => lags.clone(),
         };
         let unseen = if wrong(Mutation::FirstWins) { self.take_seen(&mut gathered) } else { Vec::new() };
-        let empty = gathered.next.is_empty();
+        let next = gathered.next.clone();
         let absent = gathered.arrivals.iter().filter(|arrival| stray::is_absent(arrival));
         let elsewhere = match mutation {
             Some(Mutation::StraysFromElsewhere) => absent.map(|arrival| arrival.origin).collect(),
@@ -555,8 +563,11 @@ impl Process {
             return Err("a turn without positions is not fenced".to_owned());
         }
         parcel.outgoing.extend(unseen);
-        if empty && wrong(Mutation::EmptyTurnUnfenced) {
-            parcel.positions.clear();
+        match mutation {
+            Some(Mutation::EmptyTurnUnfenced) if next.is_empty() => parcel.positions.clear(),
+            Some(Mutation::PositionsOfWhatWasRead) if !next.is_empty() => parcel.positions = next,
+            Some(Mutation::PositionsOfWhatWasRead) => parcel.positions = parcel.positions.into_iter().take(1).collect(),
+            _ => {}
         }
         self.held = Held::Built(parcel, limits);
         Ok(Ok(()))

@@ -270,7 +270,11 @@ impl Remembered {
         let is_event = |piece: &Piece| piece.evidence.kind == Kind::EnvelopeEvent;
         let before = self.sightings.iter().take_while(|sighting| !sighting.new).count();
         let reused = record.flags.contains(&Flag::MessageIdReused);
-        let is_elsewhere = |piece: &Piece| held.get(&piece.evidence.identity()).is_some_and(|(place, _)| place != id);
+        let is_elsewhere = |piece: &Piece| {
+            let identity = piece.evidence.identity();
+            let place = held.get(&identity).map(|(place, _)| place).or_else(|| self.places.get(&identity));
+            place.is_some_and(|place| place != id)
+        };
         // Of the other tellings of an event it is not told which were here when it was closed.
         let pieces = |range: std::ops::Range<usize>, events: Tellings| {
             let all = self.sightings[range].iter().map(|sighting| &sighting.piece);

@@ -44,7 +44,7 @@ pub struct Given {
     pub in_words: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Operation {
     /// The next arrival comes, this late, on its home partition or another.
     Give {
@@ -104,6 +104,11 @@ pub enum Operation {
         who: usize,
     },
     Away(bool),
+    /// The leaders of what the instance writes to answer slowly, or do not any more.
+    Slow {
+        who: usize,
+        slow: bool,
+    },
     /// One mark of an ending transaction is written.
     Mark(usize),
     /// The broker ends its open transaction.
@@ -159,6 +164,8 @@ impl fmt::Display for Operation {
             Operation::GiveUp { who } => write!(f, "{} takes new clients", name(who)),
             Operation::Away(true) => write!(f, "no broker answers"),
             Operation::Away(false) => write!(f, "brokers answer"),
+            Operation::Slow { who, slow: true } => write!(f, "leaders are slow to take what {} writes", name(who)),
+            Operation::Slow { who, slow: false } => write!(f, "leaders take what {} writes", name(who)),
             Operation::Mark(choice) => write!(f, "a transaction mark is written ({choice})"),
             Operation::TimeOut { who } => write!(f, "the broker ends the open transaction of {}", name(who)),
             Operation::ClockJump { who, millis } => write!(f, "the clock of {} jumps by {millis} ms", name(who)),
@@ -281,7 +288,7 @@ fn operations(random: &mut Random, script: &Script) -> Vec<Operation> {
             operations.push(Operation::Give { late, elsewhere: elsewhere(random) });
         }
         let steps = 1 + random.below(6);
-        operations.push(match random.below(37) {
+        operations.push(match random.below(39) {
             0..=8 => Operation::Step { who, writer: false, steps, choice: random.below(64) },
             9..=15 => Operation::Step { who, writer: true, steps: steps * 2, choice: 0 },
             16..=18 => Operation::Mark(random.below(64)),
@@ -312,15 +319,41 @@ fn operations(random: &mut Random, script: &Script) -> Vec<Operation> {
                 Operation::Repeat { index: random.below(script.given.len()), elsewhere: elsewhere(random) }
             }
             34 if has(16) => Operation::Twin { who, waits: random.below(2) },
+            37 | 38 if has(18) => Operation::Slow { who, slow: random.chance(500) },
             35 | 36 if has(17) => Operation::Time { millis: random.millis(5_000, 40_000) },
             _ => Operation::Step { who, writer: random.chance(500), steps, choice: random.below(64) },
         });
+        if has(18) && random.chance(6) {
+            overtake(&mut operations, random, who);
+        }
         // What is old is forgotten only by turns that follow.
         if matches!(operations.last(), Some(Operation::Time { millis: 6_000.. })) {
             settle(&mut operations, random, 4);
         }
     }
     operations
+}
+
+/// Another takes over what a turn is still on its way to: it joins one that had all to itself, whose client holds what
+/// it was given.
+fn overtake(operations: &mut Vec<Operation>, random: &mut Random, who: usize) {
+    let other = (who + 1) % NAMES.len();
+    let mut rounds = |operations: &mut Vec<Operation>, rounds: usize| {
+        for who in [other, who].into_iter().cycle().take(2 * rounds) {
+            operations.push(Operation::Step { who, writer: true, steps: 8, choice: 0 });
+            operations.push(Operation::Step { who, writer: false, steps: 3, choice: 0 });
+            operations.push(Operation::Mark(random.below(64)));
+        }
+    };
+    operations.push(Operation::Stop { who: other });
+    rounds(operations, 8);
+    operations.push(Operation::Slow { who, slow: true });
+    operations.push(Operation::Time { millis: 10_000 });
+    operations.push(Operation::Step { who, writer: false, steps: 4, choice: 0 });
+    operations.push(Operation::Restart { who: other, waits: 0 });
+    rounds(operations, 16);
+    operations.push(Operation::Slow { who, slow: false });
+    rounds(operations, 2);
 }
 
 const SENDERS: [&str; 3] = ["p@x.example", "q@x.example", "r@x.example"];

@@ -110,6 +110,7 @@ impl<'s> World<'s> {
             Operation::Doubt { who, effect } => self.with(who, |process| process.doubt_next = Some(effect)),
             Operation::GiveUp { who } => self.start_anew(who),
             Operation::Away(away) => self.kafka.away = away,
+            Operation::Slow { who, slow } => self.with(who, |process| process.slow = slow),
             Operation::Mark(choice) => drop(self.kafka.mark(choice)),
             Operation::TimeOut { who } => self.kafka.time_out(NAMES[who]),
             Operation::ClockJump { who, millis } => self.seats[who].skew += millis,
@@ -213,8 +214,9 @@ impl<'s> World<'s> {
         for (who, (name, seat)) in NAMES.iter().zip(&mut self.seats).enumerate() {
             seat.process = seat.process.take().or_else(|| seat.older.take());
             (seat.paused, seat.skew) = (false, 0);
+            seat.older.iter_mut().for_each(|older| older.slow = false);
             match &mut seat.process {
-                Some(process) => (process.fail_next, process.doubt_next) = (false, None),
+                Some(process) => (process.fail_next, process.doubt_next, process.slow) = (false, None, false),
                 // Who is gone for good leaves the group by its session's end.
                 None if who > 0 => self.kafka.remove_member(name),
                 None => {}
