@@ -38,7 +38,8 @@ pub struct Collate {
     #[arg(long)]
     mboxrd: bool,
     /// Commit after so many arrivals: fewer lose less work to a kill, more run faster.
-    #[arg(long, value_name = "N", default_value_t = CollateOptions::default().commit_arrivals_max)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(default_value_t = CollateOptions::default().commit_arrivals_max)]
     commit_every: u64,
 }
 

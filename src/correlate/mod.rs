@@ -496,6 +496,12 @@ impl Correlator {
         at_hand.into_iter().chain(self.resting.first(Which::Due)).min()
     }
 
+    /// When `handle_time` next forgets a draft.
+    pub fn poll_forgotten(&self) -> Option<Timestamp> {
+        let at_hand = self.forget.first().map(|(at, _)| *at);
+        at_hand.into_iter().chain(self.resting.first(Which::Forget)).min()
+    }
+
     /// How many drafts are at hand.
     pub fn at_hand(&self) -> usize {
         self.due.len() + self.forget.len()

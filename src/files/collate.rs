@@ -196,7 +196,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn run_to_the_end(&mut self) -> Result<Summary, FilesError> {
         while let Some(floor) = self.reader.index.floor(self.cursor) {
-            self.run_time(floor)?;
+            self.run_time(floor, Tasks::poll_change)?;
             let batch = self.next_batch(floor)?;
             self.arrivals_uncommitted += (batch.arrivals.len() + batch.rejected.len()) as u64;
             self.take(batch)?;
@@ -204,7 +204,8 @@ impl Run<'_> {
             self.tell(Stage::Reading);
             self.stop_if_asked()?;
         }
-        self.run_time(Timestamp(i64::MAX))?;
+        // Nothing comes any more that it would matter to what is still remembered.
+        self.run_time(Timestamp(i64::MAX), Tasks::poll_deadline)?;
         self.writer.finish(self.cursor, self.now)
     }
 
@@ -227,9 +228,9 @@ impl Run<'_> {
         }
     }
 
-    /// Lets time run up to `until`, one due time after the other.
-    fn run_time(&mut self, until: Timestamp) -> Result<(), FilesError> {
-        while let Some(due) = self.tasks.poll_deadline().filter(|due| *due <= until) {
+    /// Lets time run up to `until`, one due time after the other: what else there is to do has no say in it.
+    fn run_time(&mut self, until: Timestamp, next: fn(&Tasks) -> Option<Timestamp>) -> Result<(), FilesError> {
+        while let Some(due) = next(&self.tasks).filter(|due| *due <= until) {
             self.now = self.now.max(due);
             self.turn(Vec::new(), self.now, true)?;
             if self.commit_if_due()? {
@@ -253,7 +254,7 @@ impl Run<'_> {
     fn next_batch(&mut self, floor: Timestamp) -> Result<Batch, FilesError> {
         let mut batch = Batch::default();
         // None: nothing is due, not even at the end of time.
-        let mut due = self.tasks.poll_deadline();
+        let mut due = self.tasks.poll_change();
         let mut floor = Some(floor);
         while batch.has_room() && floor.is_some_and(|floor| due.is_none_or(|due| floor < due)) {
             let Some(read) = self.reader.next(&mut self.cursor)? else { break };

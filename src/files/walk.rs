@@ -40,6 +40,12 @@ pub fn walk(paths: &[PathBuf], out: &Path) -> Result<Found, FilesError> {
         let path = tidy(path);
         let meta = fs::metadata(&path).map_err(|error| cannot_name(&path, &error))?;
         if !meta.is_dir() {
+            if !meta.is_file() {
+                let path = path.display();
+                return Err(FilesError::Usage(format!(
+                    "{path} is neither a file nor a folder, and cannot be read twice: save what it gives to a file first"
+                )));
+            }
             found.sources.push(single(path)?);
             continue;
         }
@@ -170,11 +176,11 @@ fn kind(entry: &fs::DirEntry) -> io::Result<Kind> {
     Ok(if is_file && !hidden { Kind::File } else { Kind::Skipped })
 }
 
-/// A link that leads nowhere is no arrival, so it is named and passed over. One that leads to what cannot be read is a
-/// mail: an error when its turn comes.
+/// A link that leads nowhere is no arrival, so it is named and passed over; so is one that leads to a pipe or a device,
+/// as these are without a link. One that leads to what cannot be read is a mail: an error when its turn comes.
 fn leads_to_file(link: &Path) -> bool {
     match fs::metadata(link) {
-        Ok(meta) => !meta.is_dir(),
+        Ok(meta) => meta.is_file(),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             tracing::warn!(link = %link.display(), "this link leads nowhere: it is passed over");
             false

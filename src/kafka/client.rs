@@ -7,7 +7,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{DeliveryResult, ProducerContext},
+    producer::{BaseProducer, DeliveryResult, ProducerContext},
     types::RDKafkaRespErr,
 };
 
@@ -47,13 +47,17 @@ pub fn transactional_id(group: &str, instance: &str) -> String {
     format!("{group} {instance}")
 }
 
-/// Whether librdkafka takes the user's properties (which of them are not the user's to set, the settings say).
+/// Whether librdkafka takes the user's properties, each and together (which of them are not the user's to set, the
+/// settings say). What does not go together shows where a client is made; none is used.
 pub fn check_properties(kafka: &KafkaSettings) -> Result<(), String> {
-    for role in [Role::Admin, Role::Lookup, Role::Member, Role::Producer, Role::Restorer] {
-        let made = config(kafka, role, Sizes::UNKNOWN).create_native_config();
-        made.map_err(|error| format!("[kafka.client]: {error}"))?;
-    }
-    Ok(())
+    let of = |role| config(kafka, role, Sizes::UNKNOWN);
+    let each = [Role::Admin, Role::Lookup, Role::Member, Role::Producer, Role::Restorer];
+    let mut made = each.into_iter().map(|role| of(role).create_native_config().map(drop));
+    let together = || {
+        of(Role::Member).create_with_context::<_, BaseConsumer<Notes>>(Notes::default())?;
+        of(Role::Producer).create_with_context::<_, BaseProducer<Notes>>(Notes::default()).map(drop)
+    };
+    made.try_for_each(|made| made).and_then(|()| together()).map_err(|error| format!("[kafka.client]: {error}"))
 }
 
 /// The whole configuration of a client: ours, then the user's.
@@ -278,6 +282,21 @@ pub fn create<T: rdkafka::config::FromClientConfigAndContext<Notes>>(config: &Cl
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn properties_that_do_not_go_together_are_refused() {
+        let check = |name: &str, value: &str| {
+            let variable = (format!("MAILJOURNAL_KAFKA_CLIENT_{name}"), value.to_owned());
+            let settings =
+                crate::settings::Settings::load(None, [variable].into_iter()).expect("each is one of its own");
+            check_properties(&settings.kafka)
+        };
+        check("SESSION_TIMEOUT_MS", "10000").expect("shorter than the longest time between two polls");
+        let shorter = check("MAX_POLL_INTERVAL_MS", "1000").expect_err("shorter than a session");
+        assert!(shorter.contains("max.poll.interval.ms"), "{shorter}");
+        let without = check("MESSAGE_SEND_MAX_RETRIES", "0").expect_err("exactly once takes retries");
+        assert!(without.contains("retries"), "{without}");
+    }
 
     #[test]
     fn no_two_groups_share_a_transactional_id() {

@@ -150,6 +150,7 @@ pub fn kept_property(name: &str) -> Option<&'static str> {
         "group.protocol" | "partition.assignment.strategy" => {
             Some("equal partition numbers of all inputs must come to one instance; leave it out")
         }
+        "delivery.report.only.error" => Some("where drafts lie is told by it; leave it out"),
         "enable.partition.eof" => Some("idle partitions are noticed by it; leave it out"),
         "partitioner" => Some("readers find a message where Kafka's default partitioner puts its key; leave it out"),
         "message.max.bytes"

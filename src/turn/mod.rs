@@ -432,6 +432,12 @@ impl Tasks {
         self.tasks.values().filter_map(|task| task.correlator.poll_deadline()).min()
     }
 
+    /// When time next changes anything: a draft is due, or forgotten.
+    pub fn poll_change(&self) -> Option<Timestamp> {
+        let forgotten = self.tasks.values().filter_map(|task| task.correlator.poll_forgotten());
+        forgotten.chain(self.poll_deadline()).min()
+    }
+
     /// What takes memory for each draft and each arrival.
     pub fn at_hand(&self) -> AtHand {
         let drafts = self.tasks.values().map(|task| task.correlator.at_hand()).sum();

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use mailjournal::{
@@ -199,6 +200,30 @@ fn time_passes_as_the_mails_came() {
 }
 
 /// Fails the change with this number, from 0, as a full disk does: with half of what was to be written.
+/// What comes later than `remember` begins a record, be there something else to do in between or not.
+#[test]
+fn a_message_is_forgotten_whatever_else_comes() {
+    const HOUR: u32 = 3_600;
+    for unrelated in [None, Some(HOUR + HOUR / 2), Some(2 * HOUR)] {
+        let folder = TempDir::new().expect("a folder");
+        let mails = folder.path().join("in");
+        fs::create_dir(&mails).expect("a folder");
+        let write = |name: &str, mail: String| fs::write(mails.join(name), mail).expect("a file");
+        write("first", report(1, "bea", 0));
+        write("late", report(1, "carl", 3 * HOUR));
+        unrelated.into_iter().for_each(|second| write("unrelated", report(2, "dora", second)));
+        let mut options = quick();
+        options.timing.remember = Duration::from_secs(u64::from(HOUR));
+        run(folder.path(), "out", options).expect("it ends");
+        let archive = lines(&folder.path().join("out"), "archive.jsonl");
+        let of_first = archive.iter().filter(|record| record["key"] == "<1@example.com>");
+        let said: Vec<(&Value, usize)> = of_first
+            .map(|record| (&record["revision"], record["evidence"].as_array().expect("a list").len()))
+            .collect();
+        assert_eq!(said, [(&Value::from(1), 1), (&Value::from(1), 1)], "{unrelated:?}");
+    }
+}
+
 fn failing_at(number: usize) -> (Fault, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();

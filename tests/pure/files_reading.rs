@@ -310,6 +310,20 @@ fn a_link_that_leads_nowhere_is_no_arrival() {
     assert!(ended.code == Some(0) && ended.err.contains("in/dangling") && ended.err.contains("WARN"), "{ended:?}");
 }
 
+/// Nobody writes to it: whoever opened it would wait for ever.
+#[test]
+fn a_pipe_is_never_opened() {
+    let folder = folder(&[("in/a", &mail(1, "a"))]);
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    std::os::unix::fs::symlink("../pipe", folder.path().join("in/link")).expect("a link");
+    assert_eq!(index(folder.path(), &["in"]).expect("it is passed over").arrivals(), 1);
+    match index(folder.path(), &["pipe"]) {
+        Err(FilesError::Usage(text)) => assert!(text.contains("neither a file nor a folder"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// What the ledger tells of a file leads back to the file, whatever bytes its name has.
 #[test]
 fn a_source_leads_back_to_its_file() {
