@@ -153,8 +153,8 @@ impl Signs {
     }
 }
 
-/// Whether a question went to a broker that no longer leads what was asked about. A client that only asks learns of the
-/// new leader when its metadata is due, up to half a minute later.
+/// Whether a question may have gone to a broker that no longer leads what was asked about: it says so, or nothing. A client
+/// that only asks learns of the new leader when its metadata is due, up to half a minute later.
 pub fn is_of_a_moved_leader(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -164,6 +164,7 @@ pub fn is_of_a_moved_leader(error: &KafkaError) -> bool {
                 | Code::FencedLeaderEpoch
                 | Code::UnknownLeaderEpoch
                 | Code::BrokerTransportFailure
+                | Code::OperationTimedOut
         )
     )
 }

@@ -16,7 +16,7 @@ use super::{
     bodies::{self, Offsets},
     client::{self, Notes, Role},
     fault::Phase,
-    next_step::{Cause, NextStep, Trouble},
+    next_step::Trouble,
     transactions,
     worker::Worker,
 };
@@ -77,23 +77,11 @@ impl Worker<'_> {
     }
 
     pub(super) fn learn_changelog_bounds(&mut self) -> Result<(), Trouble> {
-        let end = self.changelog_offsets(self.lookup.consumer(), Offset::End)?;
-        let first = self.changelog_offsets(self.lookup.consumer(), Offset::Beginning)?;
+        let end = self.changelog_offsets(Offset::End)?;
+        let first = self.changelog_offsets(Offset::Beginning)?;
         let bounds = end.into_iter().map(|(number, end)| (number, Bounds { first: first[&number], end }));
         self.instance.handle_changelog_bounds(bounds.collect());
         Ok(())
-    }
-
-    pub(super) fn learn_changelog_stable(&mut self) -> Result<(), Trouble> {
-        let stable = self.changelog_offsets(&self.member, Offset::End)?;
-        if !self.instance.handle_changelog_stable(&stable) {
-            let why = "waiting for a transaction of another instance to end";
-            return Err(Trouble::new(NextStep::Retry, Cause::Other, why));
-        }
-        match &self.changelog {
-            Some(reader) => self.assign_changelog(reader),
-            None => Ok(()),
-        }
     }
 
     pub(super) fn learn_input_bounds(&mut self) -> Result<(), Trouble> {
@@ -124,7 +112,8 @@ impl Worker<'_> {
                 Some(Ok(message)) => {
                     self.instance.handle_entry(message.partition(), message.offset(), message.key(), message.payload());
                 }
-                Some(Err(KafkaError::PartitionEOF(number))) => self.instance.handle_changelog_end(number),
+                // What a reader takes for the end is none before the claim was met.
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => return Err(failed(&error)),
                 None => {}
             }
@@ -140,25 +129,20 @@ impl Worker<'_> {
     fn changelog_reader(&self) -> Result<ChangelogReader, Trouble> {
         let config = client::config(&self.settings.kafka, Role::Restorer, self.sizes);
         let reader: ChangelogReader = client::create(&config)?;
-        self.assign_changelog(&reader)?;
-        Ok(reader)
-    }
-
-    /// What the reader has read ahead is dropped, and what it takes for the end.
-    fn assign_changelog(&self, reader: &ChangelogReader) -> Result<(), Trouble> {
         let topic = self.settings.topics.name(Topic::Drafts);
         let mut list = TopicPartitionList::new();
         for (number, offset) in self.instance.changelog_unread() {
             let added = list.add_partition_offset(topic, number, Offset::Offset(offset));
             added.map_err(|error| failed(&error))?;
         }
-        reader.assign(&list).map_err(|error| failed(&error))
+        reader.assign(&list).map_err(|error| failed(&error))?;
+        Ok(reader)
     }
 
-    fn changelog_offsets(&self, consumer: &BaseConsumer<Notes>, which: Offset) -> Result<BTreeMap<i32, i64>, Trouble> {
+    fn changelog_offsets(&self, which: Offset) -> Result<BTreeMap<i32, i64>, Trouble> {
         let topic = self.settings.topics.name(Topic::Drafts);
         let partitions = self.instance.numbers().iter().map(|number| (topic.to_owned(), *number));
-        let offsets: Offsets = bodies::log_offsets(consumer, partitions, which, limits::CALL_MAX)?;
+        let offsets: Offsets = bodies::log_offsets(self.lookup.consumer(), partitions, which, limits::CALL_MAX)?;
         Ok(offsets.into_iter().map(|((_, number), offset)| (number, offset)).collect())
     }
 

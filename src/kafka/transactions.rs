@@ -38,9 +38,9 @@ const NAP: Duration = Duration::from_millis(1);
 pub struct Parcel {
     pub outgoing: Vec<Outgoing>,
     pub positions: TopicPartitionList,
-    /// As the member knows the group when it hands the turn over: a generation that is over is refused. The member joins
-    /// another only where it is polled, which it is not between gathering a turn and handing it over.
-    pub group: ConsumerGroupMetadata,
+    /// As the member knew the group when the partitions came to it: a generation that is over is refused. What it knows
+    /// later may be none at all, once a heartbeat was told that it is over, and that is refused by no empty group.
+    pub group: Arc<ConsumerGroupMetadata>,
     pub faults: Arc<Faults>,
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata},
     error::KafkaError,
 };
 
@@ -58,6 +58,8 @@ pub struct Worker<'a> {
     pub(super) instance: Instance,
     /// While the changelog is read.
     pub(super) changelog: Option<ChangelogReader>,
+    /// The group as it was when the partitions came.
+    group: Option<Arc<ConsumerGroupMetadata>>,
     partitions: i32,
     writer: Writer,
     /// The turn that is being written.
@@ -112,6 +114,7 @@ impl<'a> Worker<'a> {
             lookup,
             instance: Instance::new(turn_rules(settings, layout)),
             changelog: None,
+            group: None,
             partitions: layout.partitions,
             writer,
             writing: None,
@@ -149,7 +152,7 @@ impl<'a> Worker<'a> {
             self.written(outcome)?;
         }
         let step = self.instance.poll_step();
-        if !matches!(step, Step::ReadChangelog | Step::LearnChangelogStable) {
+        if step != Step::ReadChangelog {
             self.changelog = None;
         }
         match step {
@@ -163,7 +166,6 @@ impl<'a> Worker<'a> {
             Step::LearnChangelogBounds => self.learn_changelog_bounds()?,
             Step::LearnInputBounds => self.learn_input_bounds()?,
             Step::ReadChangelog => self.read_changelog()?,
-            Step::LearnChangelogStable => self.learn_changelog_stable()?,
             Step::Claim => self.claim()?,
             // From here on what is polled is part of a turn.
             Step::Consume => return self.consume(),
@@ -174,7 +176,11 @@ impl<'a> Worker<'a> {
     }
 
     fn claim(&mut self) -> Result<(), Trouble> {
-        self.writer.begin(self.parcel(Vec::new(), self.instance.positions(), Arc::default())?);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let nonce = format!("{} {} {}", self.settings.kafka.instance, std::process::id(), since.as_nanos());
+        let (outgoing, positions) = self.instance.claim(&nonce);
+        let positions = positions.clone();
+        self.writer.begin(self.parcel(outgoing, &positions, Arc::default())?);
         self.writer.await_outcome().result?;
         self.instance.handle_claimed();
         Ok(())
@@ -203,8 +209,7 @@ impl<'a> Worker<'a> {
         faults: Arc<Faults>,
     ) -> Result<transactions::Parcel, Trouble> {
         let positions = self.named_positions(positions)?;
-        let group = self.member.group_metadata();
-        let group = group.ok_or_else(|| Trouble::abort("this instance is in no group just now"))?;
+        let group = self.group.clone().ok_or_else(|| Trouble::abort("this instance is in no group just now"))?;
         Ok(transactions::Parcel { outgoing, positions, group, faults })
     }
 
@@ -275,7 +280,10 @@ impl<'a> Worker<'a> {
         for rebalance in &rebalances {
             self.forget_readiness();
             match rebalance {
-                Rebalance::Revoked => self.instance.handle_revoked(),
+                Rebalance::Revoked => {
+                    self.group = None;
+                    self.instance.handle_revoked();
+                }
                 Rebalance::Assigned(partitions) => {
                     let numbers = self.numbers_of(partitions)?;
                     telemetry::assigned(numbers.len());
@@ -284,6 +292,7 @@ impl<'a> Worker<'a> {
                         self.health.set_ready(true);
                     }
                     self.taken_up = Instant::now();
+                    self.group = self.member.group_metadata().map(Arc::new);
                     self.instance.handle_assigned(numbers);
                 }
             }

@@ -7,13 +7,14 @@
 //!
 //! There is one way to begin. Start-up, an assignment, an abort and a lost broker all run the same steps, in an order
 //! that is what makes them right: the committed positions are those of finished transactions, and each turn's has those
-//! of all partitions it may write drafts of; the drafts of those transactions lie below the changelog's end as it is
-//! learned afterwards; a restore that has read up to that end, once
-//! no transaction is open below it, has seen them all. Where the end is, only its leader's own answer tells: a leader
-//! that has just taken over gives readers less, for a moment, than its predecessor had promised. So what a reader takes
-//! for the end counts once the leader has told that the end lies there, and is looked for again from where it was met.
+//! of all partitions it may write drafts of; so the drafts of those transactions lie below a claim that is written into
+//! the changelog afterwards, and a reader of committed entries that meets the claim has met them all. Where the changelog
+//! ends nobody is asked: a leader that has just taken over, and one that does not know yet that another has, tell less
+//! than there is.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
 
 use crate::{
     arrival::{Arrival, Input, Timestamp},
@@ -57,20 +58,15 @@ pub enum Step {
     /// Ask for the committed positions of the inputs, without those of open transactions:
     /// [`Instance::handle_committed`].
     LearnCommitted,
-    /// Ask where the changelog begins and ends, open transactions counted in:
-    /// [`Instance::handle_changelog_bounds`].
+    /// Ask where the changelog begins, and whether it holds anything: [`Instance::handle_changelog_bounds`].
     LearnChangelogBounds,
     /// Ask where the inputs begin and end, open transactions counted in: [`Instance::handle_input_bounds`].
     LearnInputBounds,
-    /// Read the changelog's committed entries, of each partition from [`Instance::changelog_unread`] on:
-    /// [`Instance::handle_entry`] for each, [`Instance::handle_changelog_end`] where a partition has no more,
-    /// and [`Instance::handle_changelog_read`] after a while or at the end.
-    ReadChangelog,
-    /// Ask the leaders up to where the changelog is free of open transactions: [`Instance::handle_changelog_stable`]. The
-    /// reading begins anew after it.
-    LearnChangelogStable,
-    /// Commit [`Instance::positions`] and nothing else: [`Instance::handle_claimed`].
+    /// Commit what [`Instance::claim`] says: [`Instance::handle_claimed`].
     Claim,
+    /// Read the changelog's committed entries, of each partition from [`Instance::changelog_unread`] on:
+    /// [`Instance::handle_entry`] for each, and [`Instance::handle_changelog_read`] after a while.
+    ReadChangelog,
     /// Begin to read the inputs at [`Instance::positions`]: [`Instance::handle_consuming`].
     Consume,
     /// Gather arrivals, [`Instance::turn`], and have the [`Parcel`] written.
@@ -154,6 +150,8 @@ pub struct Instance {
     pending: Option<Vec<i32>>,
     /// What was last committed of the inputs, or is about to be.
     positions: Positions,
+    /// Where the claims lie.
+    claimed_at: BTreeMap<i32, i64>,
     writing: Option<Begun>,
     more_due: bool,
     entries_restored: u64,
@@ -167,8 +165,8 @@ enum Stage {
     LearnCommitted,
     LearnChangelogBounds { committed: Positions },
     LearnInputBounds { committed: Positions, changelog: BTreeMap<i32, Bounds> },
+    Claim(Unread),
     ReadChangelog(Unread),
-    Claim,
     Consume,
     Turns,
 }
@@ -176,20 +174,17 @@ enum Stage {
 /// What of the changelog is left to read.
 #[derive(Debug)]
 struct Unread {
-    /// By partition: what comes next, and the end that it was promised to have.
-    left: BTreeMap<i32, Bounds>,
-    /// Where a reader has met an end.
-    met: BTreeSet<i32>,
-    /// The leaders have told that everything is to be had: an end that is met counts.
-    sure: bool,
+    /// By partition: what comes next. Read is a partition whose claim was met.
+    next: BTreeMap<i32, i64>,
+    /// The key of the claim.
+    claim: Bytes,
+    /// Every position has been committed before. Only then is anything written into the changelog, so that what it holds
+    /// tells that positions were committed, be it of a transaction that was aborted.
+    is_known: bool,
 }
 
-impl Unread {
-    /// Every end was met that there is to meet, and whether these are the ends is not known.
-    fn is_to_be_confirmed(&self) -> bool {
-        !self.sure && !self.left.is_empty() && self.left.keys().all(|number| self.met.contains(number))
-    }
-}
+/// The keys of claims begin so, which no draft's does. Claims have no value: compaction drops them after a while.
+const CLAIM: &str = "\0claim ";
 
 impl Instance {
     pub fn new(rules: TurnRules) -> Instance {
@@ -199,6 +194,7 @@ impl Instance {
             numbers: Vec::new(),
             pending: None,
             positions: Positions::new(),
+            claimed_at: BTreeMap::new(),
             writing: None,
             more_due: false,
             entries_restored: 0,
@@ -220,9 +216,8 @@ impl Instance {
             Stage::LearnCommitted => Step::LearnCommitted,
             Stage::LearnChangelogBounds { .. } => Step::LearnChangelogBounds,
             Stage::LearnInputBounds { .. } => Step::LearnInputBounds,
-            Stage::ReadChangelog(unread) if unread.is_to_be_confirmed() => Step::LearnChangelogStable,
+            Stage::Claim(_) => Step::Claim,
             Stage::ReadChangelog(_) => Step::ReadChangelog,
-            Stage::Claim => Step::Claim,
             Stage::Consume => Step::Consume,
             Stage::Turns => Step::Turn,
         }
@@ -315,13 +310,14 @@ impl Instance {
     /// Of each partition of the inputs that is worked on. Tells what was deleted unread.
     pub fn handle_input_bounds(&mut self, inputs: &BTreeMap<(Input, i32), Bounds>) -> Result<Vec<Expired>, Impossible> {
         let Stage::LearnInputBounds { committed, changelog } = &mut self.stage else { return Ok(Vec::new()) };
-        let (committed, mut changelog) = (std::mem::take(committed), std::mem::take(changelog));
-        changelog.retain(|_, bounds| bounds.first < bounds.end);
+        let (committed, changelog) = (std::mem::take(committed), std::mem::take(changelog));
+        let is_known = inputs.keys().all(|at| committed.contains_key(at));
+        let holds_something = |number| changelog.get(&number).is_some_and(|bounds| bounds.first < bounds.end);
         let mut expired = Vec::new();
         for (&(input, partition), &Bounds { first, end }) in inputs {
             let position = match committed.get(&(input, partition)) {
                 // Reading it from its beginning would publish records again.
-                None if changelog.contains_key(&partition) => return Err(Impossible::Forgotten { input, partition }),
+                None if holds_something(partition) => return Err(Impossible::Forgotten { input, partition }),
                 None => first,
                 Some(&committed) if committed > end => {
                     return Err(Impossible::BeyondEnd { input, partition, committed, end });
@@ -339,72 +335,83 @@ impl Instance {
             self.tasks.assign(*number);
         }
         self.entries_restored = 0;
-        self.stage = Stage::ReadChangelog(Unread { left: changelog, met: BTreeSet::new(), sure: false });
+        let next = changelog.into_iter().map(|(number, bounds)| (number, bounds.first)).collect();
+        self.stage = Stage::Claim(Unread { next, claim: Bytes::new(), is_known });
         Ok(expired)
+    }
+
+    /// What is to be committed before the changelog is read: an entry in each of its partitions, by which a reader knows
+    /// that it has read far enough, with the positions. They are committed with this instance's name: who takes over after
+    /// a crash knows whose transaction to end. Where not all of them ever were, they go by themselves first. `nonce` is
+    /// what no other claim has.
+    pub fn claim(&mut self, nonce: &str) -> (Vec<Outgoing>, &Positions) {
+        let key = Bytes::from(format!("{CLAIM}{nonce}"));
+        match &mut self.stage {
+            Stage::Claim(unread) if unread.is_known => unread.claim = key.clone(),
+            _ => return (Vec::new(), &self.positions),
+        }
+        let entry = |number: &i32| Outgoing {
+            output: Output::Drafts,
+            partition: Some(*number),
+            key: Some(key.clone()),
+            value: None,
+            headers: Vec::new(),
+            originals: Vec::new(),
+        };
+        (self.numbers.iter().map(entry).collect(), &self.positions)
+    }
+
+    /// The claim is committed.
+    pub fn handle_claimed(&mut self) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Claim(unread) if unread.is_known => Stage::ReadChangelog(unread),
+            Stage::Claim(unread) => Stage::Claim(Unread { is_known: true, ..unread }),
+            other => other,
+        };
     }
 
     /// The changelog's partitions that are still to be read, each from an offset on.
     pub fn changelog_unread(&self) -> BTreeMap<i32, i64> {
         match &self.stage {
-            Stage::ReadChangelog(unread) => unread.left.iter().map(|(number, left)| (*number, left.first)).collect(),
+            Stage::Claim(unread) | Stage::ReadChangelog(unread) => unread.next.clone(),
             _ => BTreeMap::new(),
         }
     }
 
-    /// Whether a reader may still meet something of the changelog.
+    /// Whether there is more to read of it.
     pub fn reads_changelog(&self) -> bool {
-        matches!(&self.stage, Stage::ReadChangelog(unread) if !unread.left.is_empty() && !unread.is_to_be_confirmed())
+        matches!(&self.stage, Stage::ReadChangelog(unread) if !unread.next.is_empty())
     }
 
-    /// One entry of the changelog, in the order of its partition; `value` none is a tombstone.
+    /// One entry of the changelog, in the order of its partition; `value` none is a tombstone. What lies behind the claim
+    /// is none of this instance's yet, and counts no more than what is not there.
     pub fn handle_entry(&mut self, number: i32, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
         let Stage::ReadChangelog(unread) = &mut self.stage else { return };
-        self.entries_restored += 1;
-        if let Some(left) = unread.left.get_mut(&number) {
-            left.first = offset + 1;
-            if left.first >= left.end {
-                unread.left.remove(&number);
+        let Some(next) = unread.next.get_mut(&number) else { return };
+        *next = offset + 1;
+        match key {
+            Some(key) if key == unread.claim => {
+                unread.next.remove(&number);
+                self.claimed_at.insert(number, offset);
             }
-        }
-        if let Some(key) = key {
-            self.tasks.restore(number, offset, key, value);
-        }
-    }
-
-    /// A reader of the partition was told that there is no entry any more. The last ones may lie below its end:
-    /// transactions' marks and compaction leave offsets without entries.
-    pub fn handle_changelog_end(&mut self, number: i32) {
-        match &mut self.stage {
-            Stage::ReadChangelog(unread) if unread.sure => drop(unread.left.remove(&number)),
-            Stage::ReadChangelog(unread) => drop(unread.met.insert(number)),
+            Some(key) if !key.starts_with(CLAIM.as_bytes()) => {
+                self.entries_restored += 1;
+                self.tasks.restore(number, offset, key, value);
+            }
             _ => {}
         }
     }
 
-    /// Of each partition that is worked on, the first offset of an open transaction, or the end. Says whether the restore
-    /// may go on; if not, the step stays.
-    pub fn handle_changelog_stable(&mut self, stable: &BTreeMap<i32, i64>) -> bool {
-        let Stage::ReadChangelog(unread) = &mut self.stage else { return false };
-        unread.sure = unread.left.iter().all(|(number, left)| stable[number] >= left.end);
-        unread.sure
-    }
-
     /// Goes on where every partition has been read; says whether it does.
     pub fn handle_changelog_read(&mut self) -> Result<bool, Impossible> {
-        if !matches!(&self.stage, Stage::ReadChangelog(unread) if unread.left.is_empty()) {
+        if !matches!(&self.stage, Stage::ReadChangelog(unread) if unread.next.is_empty()) {
             return Ok(false);
         }
         for &partition in &self.numbers {
             self.tasks.restored(partition).map_err(|error| Impossible::Entry { partition, error })?;
         }
-        self.stage = Stage::Claim;
-        Ok(true)
-    }
-
-    /// The positions are committed with this instance's name: who takes over after a crash knows whose transaction to
-    /// end. It has proved too that this instance may write.
-    pub fn handle_claimed(&mut self) {
         self.stage = Stage::Consume;
+        Ok(true)
     }
 
     pub fn handle_consuming(&mut self) {
@@ -466,10 +473,13 @@ impl Instance {
         self.writing = Some(begun);
     }
 
-    /// The turn that was being written is committed, and its values of the changelog lie here.
+    /// The turn that was being written is committed, and its values of the changelog lie here. A place before the claim is
+    /// none: some brokers do not tell where a value lies that the client had to send twice, and it makes one up.
     pub fn handle_written(&mut self, written: &[Written]) {
         if let Some(Begun { turn, .. }) = self.writing.take() {
-            self.tasks.handle_written(turn, written);
+            let is_behind = |it: &&Written| self.claimed_at.get(&it.partition).is_some_and(|claim| it.place > *claim);
+            let written: Vec<Written> = written.iter().filter(is_behind).cloned().collect();
+            self.tasks.handle_written(turn, &written);
         }
     }
 }
@@ -497,8 +507,10 @@ mod tests {
         instance.handle_committed(Positions::new());
         instance.handle_changelog_bounds([(0, empty), (1, empty)].into());
         instance.handle_input_bounds(&input_partitions(&[0, 1]).map(|at| (at, empty)).collect()).unwrap();
+        assert_eq!(claimed(&mut instance, "a"), [], "nothing was ever committed");
+        let claims = claimed(&mut instance, "a");
+        claims.iter().for_each(|(number, key)| instance.handle_entry(*number, 0, Some(key), None));
         assert!(instance.handle_changelog_read().unwrap());
-        instance.handle_claimed();
         instance.handle_consuming();
         instance
     }
@@ -510,30 +522,37 @@ mod tests {
         format!("From: a@contoso.example\r\nTo: b@contoso.example\r\nMessage-ID: {id}\r\n\r\n").into()
     }
 
-    /// A leader that has just taken over gives readers less, for a moment, than its predecessor had promised.
+    /// Commits its claim; tells the keys that it has in the changelog.
+    fn claimed(instance: &mut Instance, nonce: &str) -> Vec<(i32, Bytes)> {
+        assert_eq!(instance.poll_step(), Step::Claim);
+        let (outgoing, _) = instance.claim(nonce);
+        let keys = outgoing.into_iter().map(|claim| (claim.partition.unwrap(), claim.key.unwrap())).collect();
+        instance.handle_claimed();
+        keys
+    }
+
     #[test]
-    fn a_restore_does_not_end_where_a_reader_was_told_so_first() {
+    fn a_restore_ends_with_its_claim_and_nothing_else() {
         let mut instance = Instance::new(rules(1));
         instance.handle_assigned(vec![0]);
         assert_eq!(instance.poll_step(), Step::EndOrphans);
         instance.handle_orphans_ended();
         instance.handle_committed(input_partitions(&[0]).map(|at| (at, 0)).collect());
-        instance.handle_changelog_bounds([(0, Bounds { first: 2, end: 9 })].into());
+        // An end that is told may be that of a leader that was.
+        instance.handle_changelog_bounds([(0, Bounds { first: 2, end: 3 })].into());
         let empty = Bounds { first: 0, end: 0 };
         instance.handle_input_bounds(&input_partitions(&[0]).map(|at| (at, empty)).collect()).unwrap();
+        let [(0, claim)] = &claimed(&mut instance, "b 2")[..] else { panic!("a claim of the partition") };
         assert_eq!(instance.changelog_unread(), [(0, 2)].into());
-        instance.handle_entry(0, 4, None, None);
-        instance.handle_changelog_end(0);
-        assert!(!instance.reads_changelog());
-        assert_eq!(instance.poll_step(), Step::LearnChangelogStable);
-        assert!(!instance.handle_changelog_stable(&[(0, 5)].into()), "a transaction is open below its end");
-        assert!(instance.handle_changelog_stable(&[(0, 9)].into()));
+        instance.handle_entry(0, 4, Some(b"\0claim b 1"), None);
+        assert!(!instance.handle_changelog_read().unwrap(), "another's claim is passed over");
         assert_eq!((instance.poll_step(), instance.changelog_unread()), (Step::ReadChangelog, [(0, 5)].into()));
-        instance.handle_entry(0, 7, None, None);
+        instance.handle_entry(0, 7, Some(b"<a@b>"), None);
         assert!(!instance.handle_changelog_read().unwrap());
-        instance.handle_changelog_end(0);
+        instance.handle_entry(0, 9, Some(claim), None);
+        instance.handle_entry(0, 10, Some(b"<c@d>"), None);
         assert!(instance.handle_changelog_read().unwrap());
-        assert_eq!((instance.poll_step(), instance.entries_restored()), (Step::Claim, 2));
+        assert_eq!((instance.poll_step(), instance.entries_restored()), (Step::Consume, 1));
     }
 
     #[test]

@@ -23,9 +23,9 @@ pub enum Mutation {
     RestoreSkipsTheFirst,
     /// A restore takes the first entry of a key, not the last.
     RestoreFirstWins,
-    /// A restore does not wait for open transactions in the changelog.
+    /// A restore ends where a reader has read all that is committed, its claim met or not.
     RestoreDoesNotWait,
-    /// A restore ends where a leader that has just taken over says so.
+    /// A restore ends where a leader says so that does not know all, its claim met or not.
     RestoreTrustsAnyEnd,
     /// The committed positions are read though a transaction holds newer ones.
     PositionsNotStable,

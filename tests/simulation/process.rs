@@ -39,8 +39,6 @@ pub struct Process {
     generation: u32,
     /// Where each input partition is read next, while they are read.
     pub reading: Option<Positions>,
-    /// The leaders of the changelog have told where it ends, so that they give all of it.
-    leaders_told: bool,
     pub held: Held,
     writer: Option<Writer>,
     /// The highest arrival time of each input partition since it was taken up.
@@ -59,6 +57,11 @@ pub struct Process {
     /// What was told of notices, for a fourth.
     told: Vec<Outgoing>,
     told_before_the_restore: Vec<Outgoing>,
+    claims: u64,
+    /// The key of the last.
+    claim: Bytes,
+    /// How often it has looked into the changelog.
+    looks: usize,
     /// How many parts of drafts the last two turns that wrote something stored.
     stored: [usize; 2],
 }
@@ -141,6 +144,13 @@ pub fn arrival(position: Position, entry: &Entry) -> Arrival {
     }
 }
 
+/// What is written, and where.
+fn entry(value: Outgoing) -> (At, Entry) {
+    let at = (Topic::from(value.output), value.partition.unwrap_or(0));
+    let headers = value.headers.into_iter().map(|(name, text)| (name, Some(text))).collect();
+    (at, Entry { key: value.key, value: value.value, headers, at: 0 })
+}
+
 /// What a step came to: done, a failure of the outside world, or a broken promise.
 pub type Stepped = Result<Result<(), Failure>, Broken>;
 
@@ -176,7 +186,6 @@ impl Process {
             instance: Instance::new(taught),
             generation: 0,
             reading: None,
-            leaders_told: false,
             held: Held::Nothing,
             writer: None,
             highest: BTreeMap::new(),
@@ -188,6 +197,9 @@ impl Process {
             first_places: BTreeMap::new(),
             told: Vec::new(),
             told_before_the_restore: Vec::new(),
+            claims: 0,
+            claim: Bytes::new(),
+            looks: 0,
             stored: [0; 2],
         }
     }
@@ -260,11 +272,7 @@ impl Process {
             }
         }
         let numbers = self.instance.numbers().to_vec();
-        let step = self.instance.poll_step();
-        if step != Step::ReadChangelog {
-            self.leaders_told = false;
-        }
-        match step {
+        match self.instance.poll_step() {
             Step::StandBy => {}
             Step::FinishWriting => return Ok(Ok(())),
             Step::Abort => {
@@ -315,15 +323,14 @@ impl Process {
                 Err(_) if self.is_left_behind(kafka) => return Ok(Err(Failure::Abort)),
                 read => read?,
             },
-            Step::LearnChangelogStable => {
-                let stable = |number: &i32| {
-                    let log = kafka.log((DRAFTS, *number));
-                    (*number, if wrong(Mutation::RestoreDoesNotWait) { log.high() } else { log.stable() })
-                };
-                self.leaders_told = self.instance.handle_changelog_stable(&numbers.iter().map(stable).collect());
-            }
             Step::Claim => {
-                self.begin(Vec::new(), self.instance.positions().clone(), true);
+                if self.writer.is_none() {
+                    self.claims += 1;
+                    let (outgoing, positions) = self.instance.claim(&format!("{} {epoch} {}", self.id, self.claims));
+                    self.claim = outgoing.iter().find_map(|claim| claim.key.clone()).unwrap_or_default();
+                    let (values, positions) = (outgoing.into_iter().map(entry).collect(), positions.clone());
+                    self.begin(values, positions, true);
+                }
                 return Ok(Ok(()));
             }
             Step::Consume => {
@@ -440,10 +447,14 @@ impl Process {
 
     fn read_changelog(&mut self, kafka: &mut Kafka, choice: usize, mutation: Option<Mutation>) -> Result<(), Broken> {
         let wrong = |this| mutation == Some(this);
+        let claim = self.claim.clone();
+        self.looks += 1;
         for (index, (number, mut from)) in self.instance.changelog_unread().into_iter().enumerate() {
-            // A leader that has just taken over does not give all yet.
-            if (choice + index).is_multiple_of(7) && (!self.leaders_told || wrong(Mutation::RestoreTrustsAnyEnd)) {
-                self.instance.handle_changelog_end(number);
+            // A leader that has just taken over, or does not know yet that another has, does not give all.
+            if (choice + index + self.looks).is_multiple_of(7) {
+                if wrong(Mutation::RestoreTrustsAnyEnd) {
+                    self.instance.handle_entry(number, from, Some(&claim), None);
+                }
                 continue;
             }
             let log = kafka.log((DRAFTS, number));
@@ -455,12 +466,18 @@ impl Process {
                     true => log.next_of_any(from),
                     false => log.next(from),
                 };
-                let last = |offset| wrong(Mutation::RestoreOneShort) && log.next(offset + 1).is_none();
-                let Some((offset, entry)) = next.filter(|(offset, _)| !last(*offset)) else {
-                    self.instance.handle_changelog_end(number);
+                let Some((offset, entry)) = next else {
+                    if wrong(Mutation::RestoreDoesNotWait) {
+                        self.instance.handle_entry(number, from, Some(&claim), None);
+                    }
                     break;
                 };
                 from = offset + 1;
+                let is_claim = |entry: &Entry| entry.key.as_deref() == Some(&claim);
+                let is_last = || log.next(from).is_some_and(|(_, next)| is_claim(next));
+                if wrong(Mutation::RestoreOneShort) && is_last() {
+                    continue;
+                }
                 if wrong(Mutation::RestoreFirstWins)
                     && let Some((earlier, _)) = log.next(0)
                     && earlier < offset
@@ -468,7 +485,7 @@ impl Process {
                 {
                     continue;
                 }
-                if wrong(Mutation::RestoreKeepsTheForgotten) && entry.value.is_none() {
+                if wrong(Mutation::RestoreKeepsTheForgotten) && entry.value.is_none() && !is_claim(entry) {
                     continue;
                 }
                 self.instance.handle_entry(number, offset, entry.key.as_deref(), entry.value.as_deref());
@@ -670,12 +687,7 @@ impl Process {
             None => {}
         }
         check.limits.insert(self.writer(), limits);
-        let values = outgoing.into_iter().map(|value| {
-            let at = (Topic::from(value.output), value.partition.unwrap_or(0));
-            let headers = value.headers.into_iter().map(|(name, text)| (name, Some(text))).collect();
-            (at, Entry { key: value.key, value: value.value, headers, at: 0 })
-        });
-        self.begin(values.collect(), positions, false);
+        self.begin(outgoing.into_iter().map(entry).collect(), positions, false);
         self.instance.handle_begun(begun);
     }
 }
