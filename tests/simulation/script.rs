@@ -323,7 +323,7 @@ fn operations(random: &mut Random, script: &Script) -> Vec<Operation> {
             35 | 36 if has(17) => Operation::Time { millis: random.millis(5_000, 40_000) },
             _ => Operation::Step { who, writer: random.chance(500), steps, choice: random.below(64) },
         });
-        if has(18) && random.chance(12) {
+        if has(18) && random.chance(8) {
             overtake(&mut operations, random, who);
         }
         // What is old is forgotten only by turns that follow.
@@ -341,7 +341,7 @@ fn overtake(operations: &mut Vec<Operation>, random: &mut Random, who: usize) {
     let mut rounds = |operations: &mut Vec<Operation>, rounds: usize| {
         for who in [other, who].into_iter().cycle().take(2 * rounds) {
             operations.push(Operation::Step { who, writer: true, steps: 8, choice: 0 });
-            operations.push(Operation::Step { who, writer: false, steps: 3, choice: 0 });
+            operations.push(Operation::Step { who, writer: false, steps: 4, choice: 4 });
             operations.push(Operation::Mark(random.below(64)));
         }
     };
@@ -351,7 +351,7 @@ fn overtake(operations: &mut Vec<Operation>, random: &mut Random, who: usize) {
     operations.push(Operation::Time { millis: 10_000 });
     operations.push(Operation::Step { who, writer: false, steps: 4, choice: 0 });
     operations.push(Operation::Restart { who: other, waits: 0 });
-    rounds(operations, 24);
+    rounds(operations, 16);
     operations.push(Operation::Slow { who, slow: false });
     rounds(operations, 2);
 }
