@@ -16,7 +16,7 @@ use super::{
     bodies::{self, Offsets},
     client::{self, Notes, Role},
     fault::Phase,
-    next_step::Trouble,
+    next_step::{Cause, NextStep, Trouble},
     transactions,
     worker::Worker,
 };
@@ -106,10 +106,12 @@ impl Worker<'_> {
             self.changelog = Some(self.changelog_reader()?);
         }
         let slice_ends = Instant::now() + READ_SLICE;
+        let mut came = false;
         while Instant::now() < slice_ends && self.instance.reads_changelog() {
             let reader = self.changelog.as_ref().expect("made above");
             match reader.poll(READ_SLICE) {
                 Some(Ok(message)) => {
+                    came = true;
                     self.instance.handle_entry(message.partition(), message.offset(), message.key(), message.payload());
                 }
                 // What a reader takes for the end is none before the claim was met.
@@ -122,6 +124,10 @@ impl Worker<'_> {
         if read.map_err(|impossible| self.refusal(&impossible))? {
             let partitions = self.instance.numbers().len();
             tracing::info!(partitions, entries = self.instance.entries_restored(), "restored");
+        } else if !came {
+            let why = "waiting for the rest of the drafts topic: a transaction of another instance has not ended, or a \
+                       broker does not give all of it yet";
+            return Err(Trouble::new(NextStep::Retry, Cause::Other, why));
         }
         Ok(())
     }
