@@ -72,9 +72,9 @@
 //!    `killed_at_twenty_moments_of_a_load_it_ends_in_the_same_records`.
 //! 8. No personal data in logs at INFO or above: no address, no subject, no body, no Message-ID. Held by
 //!    `no_log_line_at_info_or_above_names_what_a_mail_says`.
-//! 9. Every queue, wait and batch has a bound ([`limits`]); what one Message-ID's evidence takes has none. Held by `the_oldest_go_first_and_the_bound_holds`,
-//!    `a_turn_forgives_and_without_one_patience_ends`, `a_length_made_up_by_an_attacker_takes_no_memory`,
-//!    `a_stored_part_does_not_grow_with_what_its_draft_published`.
+//! 9. Every queue, wait and batch has a bound ([`limits`]); what one Message-ID's evidence takes has none. Held by
+//!    `the_oldest_go_first_and_the_bound_holds`, `a_turn_forgives_and_without_one_patience_ends`,
+//!    `a_length_made_up_by_an_attacker_takes_no_memory`, `a_stored_part_does_not_grow_with_what_its_draft_published`.
 //! 10. Stored formats change only by adding a version. Held by `every_published_version_is_read_into_todays_shapes`.
 //! 11. No unchecked setting survives, and no secret is shown. Held by `every_error_is_told_at_once_with_its_line`,
 //!     `secrets_are_shown_as_stars`.
