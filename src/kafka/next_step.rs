@@ -87,7 +87,11 @@ struct Signs {
 impl Signs {
     fn of(error: &KafkaError) -> Signs {
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
-        let code = error.rdkafka_error_code();
+        let code = match error {
+            // rdkafka keeps this one to itself.
+            KafkaError::AdminOp(code) => Some(*code),
+            other => other.rdkafka_error_code(),
+        };
         match error {
             KafkaError::Transaction(error) => Signs {
                 code,
@@ -228,6 +232,14 @@ mod tests {
         check(Code::ProducerFenced, true, true, true, (NextStep::StartAnew, Cause::Fenced));
         check(Code::IllegalGeneration, false, true, true, (NextStep::Abort, Cause::Other));
         check(Code::OperationTimedOut, false, false, true, (NextStep::Retry, Cause::BrokerAway));
+    }
+
+    /// A start asks for the topics' configuration while brokers come and go.
+    #[test]
+    fn an_administrators_question_is_asked_again_where_no_broker_answers() {
+        let trouble = Trouble::of("ask", &KafkaError::AdminOp(Code::BrokerTransportFailure));
+        assert_eq!((trouble.next, trouble.cause), (NextStep::Retry, Cause::BrokerAway));
+        assert_eq!(Trouble::of("ask", &KafkaError::AdminOp(Code::ClusterAuthorizationFailed)).next, NextStep::Stop);
     }
 
     #[test]
