@@ -51,13 +51,15 @@ pub fn transactional_id(group: &str, instance: &str) -> String {
 /// settings say). What does not go together shows where a client is made; none is used.
 pub fn check_properties(kafka: &KafkaSettings) -> Result<(), String> {
     let of = |role| config(kafka, role, Sizes::UNKNOWN);
-    let each = [Role::Admin, Role::Lookup, Role::Member, Role::Producer, Role::Restorer];
-    let mut made = each.into_iter().map(|role| of(role).create_native_config().map(drop));
-    let together = || {
+    let check = || -> Result<(), KafkaError> {
+        for role in [Role::Admin, Role::Lookup, Role::Restorer] {
+            of(role).create_native_config()?;
+        }
         of(Role::Member).create_with_context::<_, BaseConsumer<Notes>>(Notes::default())?;
-        of(Role::Producer).create_with_context::<_, BaseProducer<Notes>>(Notes::default()).map(drop)
+        of(Role::Producer).create_with_context::<_, BaseProducer<Notes>>(Notes::default())?;
+        Ok(())
     };
-    made.try_for_each(|made| made).and_then(|()| together()).map_err(|error| format!("[kafka.client]: {error}"))
+    check().map_err(|error| format!("[kafka.client]: {error}"))
 }
 
 /// The whole configuration of a client: ours, then the user's.

@@ -178,9 +178,8 @@ impl<'a> Worker<'a> {
     fn claim(&mut self) -> Result<(), Trouble> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let nonce = format!("{} {} {}", self.settings.kafka.instance, std::process::id(), since.as_nanos());
-        let (outgoing, positions) = self.instance.claim(&nonce);
-        let positions = positions.clone();
-        self.writer.begin(self.parcel(outgoing, &positions, Arc::default())?);
+        let outgoing = self.instance.claim(&nonce);
+        self.writer.begin(self.parcel(outgoing, self.instance.positions(), Arc::default())?);
         self.writer.await_outcome().result?;
         self.instance.handle_claimed();
         Ok(())

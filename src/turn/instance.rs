@@ -340,15 +340,15 @@ impl Instance {
         Ok(expired)
     }
 
-    /// What is to be committed before the changelog is read: an entry in each of its partitions, by which a reader knows
-    /// that it has read far enough, with the positions. They are committed with this instance's name: who takes over after
+    /// What is to be committed with [`Instance::positions`] before the changelog is read: an entry in each of its
+    /// partitions, by which a reader knows that it has read far enough. The positions have this instance's name: who takes over after
     /// a crash knows whose transaction to end. Where not all of them ever were, they go by themselves first. `nonce` is
     /// what no other claim has.
-    pub fn claim(&mut self, nonce: &str) -> (Vec<Outgoing>, &Positions) {
+    pub fn claim(&mut self, nonce: &str) -> Vec<Outgoing> {
         let key = Bytes::from(format!("{CLAIM}{nonce}"));
         match &mut self.stage {
             Stage::Claim(unread) if unread.is_known => unread.claim = key.clone(),
-            _ => return (Vec::new(), &self.positions),
+            _ => return Vec::new(),
         }
         let entry = |number: &i32| Outgoing {
             output: Output::Drafts,
@@ -358,7 +358,7 @@ impl Instance {
             headers: Vec::new(),
             originals: Vec::new(),
         };
-        (self.numbers.iter().map(entry).collect(), &self.positions)
+        self.numbers.iter().map(entry).collect()
     }
 
     /// The claim is committed.
@@ -478,8 +478,7 @@ impl Instance {
     pub fn handle_written(&mut self, written: &[Written]) {
         if let Some(Begun { turn, .. }) = self.writing.take() {
             let is_behind = |it: &&Written| self.claimed_at.get(&it.partition).is_some_and(|claim| it.place > *claim);
-            let written: Vec<Written> = written.iter().filter(is_behind).cloned().collect();
-            self.tasks.handle_written(turn, &written);
+            self.tasks.handle_written(turn, written.iter().filter(is_behind));
         }
     }
 }
@@ -525,8 +524,8 @@ mod tests {
     /// Commits its claim; tells the keys that it has in the changelog.
     fn claimed(instance: &mut Instance, nonce: &str) -> Vec<(i32, Bytes)> {
         assert_eq!(instance.poll_step(), Step::Claim);
-        let (outgoing, _) = instance.claim(nonce);
-        let keys = outgoing.into_iter().map(|claim| (claim.partition.unwrap(), claim.key.unwrap())).collect();
+        let keys =
+            instance.claim(nonce).into_iter().map(|claim| (claim.partition.unwrap(), claim.key.unwrap())).collect();
         instance.handle_claimed();
         keys
     }

@@ -227,7 +227,7 @@ impl Tasks {
     }
 
     /// Learns where a turn's values of the changelog lie.
-    pub fn handle_written(&mut self, turn: u64, written: &[Written]) {
+    pub fn handle_written<'w>(&mut self, turn: u64, written: impl IntoIterator<Item = &'w Written>) {
         for Written { partition, key, place } in written {
             if let Some(task) = self.tasks.get_mut(partition) {
                 task.correlator.handle_written(turn, key, *place);

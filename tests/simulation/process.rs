@@ -326,10 +326,9 @@ impl Process {
             Step::Claim => {
                 if self.writer.is_none() {
                     self.claims += 1;
-                    let (outgoing, positions) = self.instance.claim(&format!("{} {epoch} {}", self.id, self.claims));
+                    let outgoing = self.instance.claim(&format!("{} {epoch} {}", self.id, self.claims));
                     self.claim = outgoing.iter().find_map(|claim| claim.key.clone()).unwrap_or_default();
-                    let (values, positions) = (outgoing.into_iter().map(entry).collect(), positions.clone());
-                    self.begin(values, positions, true);
+                    self.begin(outgoing.into_iter().map(entry).collect(), self.instance.positions().clone(), true);
                 }
                 return Ok(Ok(()));
             }

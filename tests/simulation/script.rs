@@ -319,8 +319,8 @@ fn operations(random: &mut Random, script: &Script) -> Vec<Operation> {
                 Operation::Repeat { index: random.below(script.given.len()), elsewhere: elsewhere(random) }
             }
             34 if has(16) => Operation::Twin { who, waits: random.below(2) },
-            37 | 38 if has(18) => Operation::Slow { who, slow: random.chance(500) },
             35 | 36 if has(17) => Operation::Time { millis: random.millis(5_000, 40_000) },
+            37 | 38 if has(18) => Operation::Slow { who, slow: random.chance(500) },
             _ => Operation::Step { who, writer: random.chance(500), steps, choice: random.below(64) },
         });
         if has(18) && random.chance(8) {
