@@ -14,6 +14,7 @@ use rdkafka::{
 
 use super::{
     client::{self, Notes, Role, Sizes},
+    endurance::ShortLogs,
     next_step::{self, Cause, NextStep, Trouble},
     stop::Stop,
 };
@@ -34,6 +35,7 @@ pub struct Lookup {
     topics: TopicSettings,
     /// The partition that is being read, the offset that comes next, and the size of the message before it.
     reading: Option<(At, usize)>,
+    short: ShortLogs,
     /// Why bytes that may well be there could not be had: the turn that asked for them must not be committed.
     trouble: Option<Trouble>,
     stop: Stop,
@@ -50,7 +52,7 @@ struct At {
 impl Lookup {
     pub fn start(kafka: &KafkaSettings, topics: &TopicSettings, sizes: Sizes, stop: Stop) -> Result<Lookup, Trouble> {
         let consumer = client::create(&client::config(kafka, Role::Lookup, sizes))?;
-        Ok(Lookup { consumer, topics: topics.clone(), reading: None, trouble: None, stop })
+        Ok(Lookup { consumer, topics: topics.clone(), reading: None, short: ShortLogs::default(), trouble: None, stop })
     }
 
     pub fn take_trouble(&mut self) -> Option<Trouble> {
@@ -63,11 +65,14 @@ impl Lookup {
 
     fn one(&mut self, wanted: At, deadline: Instant) -> Result<Bytes, Missing> {
         self.go_to(wanted)?;
-        let topic = self.topics.name(wanted.topic);
+        let topic = self.topics.name(wanted.topic).to_owned();
+        let mut at_end = false;
         loop {
             match self.consumer.poll(limits::CALL_MAX) {
                 Some(Ok(message)) if message.topic() != topic => {}
-                Some(Ok(message)) if message.partition() != wanted.partition || message.offset() < wanted.offset => {}
+                Some(Ok(message)) if message.partition() != wanted.partition || message.offset() < wanted.offset => {
+                    at_end = false;
+                }
                 Some(Ok(message)) => {
                     let offset = message.offset();
                     self.reading = Some((At { offset: offset + 1, ..wanted }, message.payload_len()));
@@ -76,13 +81,8 @@ impl Lookup {
                     }
                     return Ok(Bytes::copy_from_slice(message.payload().unwrap_or_default()));
                 }
-                Some(Err(KafkaError::PartitionEOF(partition)))
-                    if partition == wanted.partition && self.ends_before(wanted)? =>
-                {
-                    self.reading = None;
-                    return Err(Missing::Gone("its topic ends before it".to_owned()));
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                // Told once, and perhaps of what was read before.
+                Some(Err(KafkaError::PartitionEOF(partition))) => at_end |= partition == wanted.partition,
                 Some(Err(error)) => {
                     let trouble = Trouble::of("read again what lies in a topic", &error);
                     if trouble.next != NextStep::Retry {
@@ -90,6 +90,10 @@ impl Lookup {
                     }
                 }
                 None => {}
+            }
+            if at_end && self.ends_before(wanted)? {
+                self.reading = None;
+                return Err(Missing::Gone("its topic ends before it".to_owned()));
             }
             if Instant::now() > deadline || self.stop.expired() {
                 let reason = self.consumer.context().last_error().unwrap_or_else(|| "no answer".to_owned());
@@ -99,11 +103,15 @@ impl Lookup {
         }
     }
 
-    /// Whether the leader says so: one that has just taken over gives readers less than there is, for a moment.
-    fn ends_before(&self, wanted: At) -> Result<bool, Missing> {
+    /// Whether the leader says so, and goes on saying so: a reader's end may be that of one that has just taken over, for a
+    /// moment.
+    fn ends_before(&mut self, wanted: At) -> Result<bool, Missing> {
         let at = (self.topics.name(wanted.topic).to_owned(), wanted.partition);
         match log_offsets(&self.consumer, [at].into_iter(), Offset::End, limits::CALL_MAX) {
-            Ok(ends) => Ok(ends.into_values().all(|end| end <= wanted.offset)),
+            Ok(ends) => {
+                let says_so = ends.into_values().all(|end| end <= wanted.offset);
+                Ok(self.short.is_short((wanted.topic, wanted.partition), says_so, Instant::now()))
+            }
             Err(trouble) if trouble.next == NextStep::Retry => Ok(false),
             Err(trouble) => Err(Missing::For(trouble)),
         }

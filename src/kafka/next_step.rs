@@ -211,6 +211,7 @@ fn is_away(code: Code) -> bool {
             | Code::NotLeaderForPartition
             | Code::FencedLeaderEpoch
             | Code::UnknownLeaderEpoch
+            | Code::OffsetNotAvailable
             | Code::NetworkException
             | Code::UnstableOffsetCommit
             | Code::NotEnoughReplicas
@@ -259,7 +260,9 @@ mod tests {
 
     #[test]
     fn a_leader_that_has_moved_is_asked_again() {
-        for code in [Code::NotLeaderForPartition, Code::FencedLeaderEpoch, Code::UnknownLeaderEpoch] {
+        for code in
+            [Code::NotLeaderForPartition, Code::FencedLeaderEpoch, Code::UnknownLeaderEpoch, Code::OffsetNotAvailable]
+        {
             check(code, false, false, false, (NextStep::Retry, Cause::BrokerAway));
         }
     }

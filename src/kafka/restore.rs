@@ -15,6 +15,7 @@ use rdkafka::{
 use super::{
     bodies::{self, Offsets},
     client::{self, Notes, Role},
+    endurance::ShortLogs,
     fault::Phase,
     next_step::{Cause, NextStep, Trouble},
     transactions,
@@ -91,8 +92,12 @@ impl Worker<'_> {
         let end = bodies::positions(topics, end);
         let bounds =
             bodies::positions(topics, first).into_iter().map(|(at, first)| (at, Bounds { first, end: end[&at] }));
-        let expired = self.instance.handle_input_bounds(&bounds.collect());
-        for Expired { input, partition, arrivals } in expired.map_err(|impossible| self.refusal(&impossible))? {
+        let expired = match self.instance.handle_input_bounds(&bounds.collect()) {
+            Err(impossible) => return Err(self.refusal_unless_doubted(&impossible)),
+            Ok(expired) => expired,
+        };
+        self.endurance.inputs = ShortLogs::default();
+        for Expired { input, partition, arrivals } in expired {
             telemetry::expired(arrivals.unsigned_abs());
             let topic = self.settings.topics.name(input);
             tracing::error!(topic, partition, arrivals, "deleted by the topic's retention before they were read");
@@ -154,6 +159,19 @@ impl Worker<'_> {
 
     fn inputs(&self) -> impl Iterator<Item = (String, i32)> + '_ {
         bodies::inputs(&self.settings.topics, self.instance.numbers())
+    }
+
+    /// A leader's word that a log is too short is doubted for a while, and asked for again.
+    fn refusal_unless_doubted(&mut self, impossible: &Impossible) -> Trouble {
+        let refusal = self.refusal(impossible);
+        match impossible {
+            Impossible::BeyondEnd { input, partition, .. }
+                if !self.endurance.inputs.is_short(((*input).into(), *partition), true, Instant::now()) =>
+            {
+                Trouble { next: NextStep::Abort, ..refusal }
+            }
+            _ => refusal,
+        }
     }
 
     /// What a person has to do about it.

@@ -43,6 +43,13 @@ const FRAMING_BYTES: usize = 4 * 1024;
 /// How long input topics keep arrivals: two holidays. Strays and reports are read again when late evidence comes.
 const INPUT_RETENTION: Duration = Duration::from_secs(14 * 86_400);
 
+/// How long the drafts topic that `topics create` makes keeps what says that a draft is forgotten, once it is cleaned: a
+/// restore that has read the draft must find its end too.
+const DELETE_RETENTION: Duration = Duration::from_secs(3_600);
+
+/// The longest restore that is reckoned with: a million drafts take seconds.
+const RESTORE_MAX: Duration = Duration::from_secs(600);
+
 /// What a worker needs to know of the topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -182,6 +189,7 @@ impl Inspection<'_> {
         self.find_missing(&mut findings);
         self.find_unequal(&mut findings);
         self.find_deleted(&mut findings);
+        self.find_unsafe(&mut findings);
         self.find_sizes(&mut findings);
         findings
     }
@@ -224,14 +232,6 @@ impl Inspection<'_> {
         for topic in Topic::ALL.into_iter().filter(|topic| !self.topics.contains_key(topic)) {
             let name = self.name(topic);
             findings.push(Finding::Wrong(format!("{name} is missing: `mailjournal topics create` makes it")));
-        }
-        let too_few = self.topics.iter().filter(|(_, found)| found.replication < 2 && self.brokers > 1);
-        for (topic, found) in too_few {
-            findings.push(Finding::Note(format!(
-                "{} has {} copy a partition: one lost broker loses it",
-                self.name(*topic),
-                found.replication
-            )));
         }
     }
 
@@ -282,6 +282,38 @@ impl Inspection<'_> {
                     patience.as_secs()
                 )));
             }
+        }
+    }
+
+    /// Topics of which brokers may lose what they have acknowledged, or a restore misread what it finds.
+    fn find_unsafe(&self, findings: &mut Vec<Finding>) {
+        let mut note = |text: String| findings.push(Finding::Note(text));
+        for (topic, found) in &self.topics {
+            let (name, copies) = (self.name(*topic), found.replication);
+            if copies < 2 && self.brokers > 1 {
+                note(format!("{name} has {copies} copy a partition: one lost broker loses it"));
+            }
+            if copies > 2 && found.number("min.insync.replicas").is_some_and(|copies| copies < 2) {
+                note(format!(
+                    "{name} has min.insync.replicas=1: a broker may be lost that alone has what was acknowledged. Set it \
+                     to 2"
+                ));
+            }
+            if found.config.get("unclean.leader.election.enable").is_some_and(|enabled| enabled == "true") {
+                note(format!(
+                    "{name} has unclean.leader.election.enable=true: a broker that lacks committed values may lead it, and \
+                     they are lost. Set it to false"
+                ));
+            }
+        }
+        let kept = self.topics.get(&Topic::Drafts).and_then(|found| found.number("delete.retention.ms"));
+        if let Some(kept) = kept.filter(|kept| i128::from(*kept) < RESTORE_MAX.as_millis().cast_signed()) {
+            note(format!(
+                "{} has delete.retention.ms={kept}: a restore that takes longer may meet a draft whose end was deleted \
+                 meanwhile, and publish it again. Set it to {} or more",
+                self.name(Topic::Drafts),
+                DELETE_RETENTION.as_millis()
+            ));
         }
     }
 
@@ -409,11 +441,11 @@ fn wanted_config(topic: Topic, settings: &Settings, replication: i32) -> Vec<(&'
         Topic::Drafts => {
             config.push(("cleanup.policy", "compact".to_owned()));
             // Restores read the whole log, so it is cleaned early and in small pieces: what is being written is not
-            // cleaned, nor what says that a draft is forgotten for a while. A restore takes less than an hour.
+            // cleaned, nor what says that a draft is forgotten for a while.
             config.push(("segment.bytes", (32 * 1024 * 1024).to_string()));
             config.push(("segment.ms", Duration::from_mins(5).as_millis().to_string()));
             config.push(("min.cleanable.dirty.ratio", "0.2".to_owned()));
-            config.push(("delete.retention.ms", Duration::from_hours(1).as_millis().to_string()));
+            config.push(("delete.retention.ms", DELETE_RETENTION.as_millis().to_string()));
         }
         Topic::Reports | Topic::Envelopes | Topic::Strays => {
             let retention = INPUT_RETENTION.max(settings.timing.patience * 2);
@@ -427,4 +459,34 @@ fn wanted_config(topic: Topic, settings: &Settings, replication: i32) -> Vec<(&'
         }
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_broker_or_a_restore_may_lose_is_noted() {
+        let settings = Settings::load(None, std::iter::empty()).expect("the defaults");
+        let noted = |topic: Topic, changes: &[(&str, &str)]| {
+            let config =
+                |topic| wanted_config(topic, &settings, 3).into_iter().map(|(key, value)| (key.to_owned(), value));
+            let mut topics: BTreeMap<Topic, Found> = Topic::ALL
+                .map(|topic| (topic, Found { partitions: 1, replication: 3, config: config(topic).collect() }))
+                .into();
+            let changes = changes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            topics.get_mut(&topic).expect("all are there").config.extend(changes);
+            let is_of = |finding: &Finding| match finding {
+                Finding::Note(text) => text.starts_with(settings.topics.name(topic)),
+                Finding::Wrong(text) => panic!("{text}"),
+            };
+            let findings = Inspection { settings: &settings, brokers: 3, topics }.findings();
+            findings.iter().filter(|finding| is_of(finding)).count()
+        };
+        assert_eq!(noted(Topic::Drafts, &[]), 0, "what `topics create` makes");
+        assert_eq!(noted(Topic::Ledger, &[("min.insync.replicas", "1")]), 1);
+        assert_eq!(noted(Topic::Reports, &[("unclean.leader.election.enable", "true")]), 1);
+        assert_eq!(noted(Topic::Drafts, &[("delete.retention.ms", "1000")]), 1);
+        assert_eq!(noted(Topic::Ledger, &[("delete.retention.ms", "1000")]), 0, "it is not compacted");
+    }
 }

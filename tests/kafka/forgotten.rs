@@ -36,3 +36,19 @@ fn a_group_that_kafka_has_forgotten_is_not_read_from_its_beginning() {
     assert!(log.contains("no position of group forgotten") && log.contains("offsets.retention.minutes"), "{log}");
     assert_eq!(stream.ledger().len(), mails.len());
 }
+
+#[test]
+fn a_topic_that_was_made_anew_behind_its_group_is_not_read() {
+    let stream = Stream::new(&broker::shared().address, "anew", 1);
+    let instance = stream.start("a");
+    kafka::produce(&stream.address, &stream.topic("reports"), &stream::plain_mails(20));
+    stream.wait_rows(20);
+    instance.terminate();
+    let reports = stream.topic("reports");
+    kafka::delete_topics(&stream.address, &[&reports]);
+    kafka::create_topic(&stream.address, &reports, 1, &[]);
+    let mut again = stream.start("a");
+    assert_eq!(again.wait_end().code(), Some(1));
+    let log = again.log();
+    assert!(log.contains("made anew") && log.contains("--reset-offsets"), "{log}");
+}

@@ -347,6 +347,9 @@ fn overtake(operations: &mut Vec<Operation>, random: &mut Random, who: usize) {
     };
     operations.push(Operation::Stop { who: other });
     rounds(operations, 8);
+    // What it publishes next, time alone having passed, it has read nothing for.
+    operations.extend([Operation::Give { late: 0, elsewhere: None }; 2]);
+    rounds(operations, 4);
     operations.push(Operation::Slow { who, slow: true });
     operations.push(Operation::Time { millis: 10_000 });
     operations.push(Operation::Step { who, writer: false, steps: 4, choice: 0 });
