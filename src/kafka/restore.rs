@@ -181,15 +181,15 @@ impl Worker<'_> {
         Trouble::stop(match impossible {
             Impossible::Forgotten { input, partition } => format!(
                 "Kafka has no position of group {} in {}, partition {partition}, although {drafts} holds what was made of \
-                 it (an idle group is forgotten after offsets.retention.minutes). Reading it from its beginning would \
+                 it (an idle group is forgotten after offsets.retention.minutes, and positions in a topic go when it is deleted). Reading it from its beginning would \
                  publish records again: set the group's positions with kafka-consumer-groups --reset-offsets, or, to \
                  begin from nothing, delete {drafts} and make it anew with `mailjournal topics create`",
                 self.settings.kafka.group,
                 name(*input),
             ),
             Impossible::BeyondEnd { input, partition, committed, end } => format!(
-                "the committed position in {}, partition {partition}, is {committed}, and the topic ends at {end}: it was \
-                 deleted and made anew, or has lost its end. Set the group's positions with kafka-consumer-groups \
+                "the committed position in {}, partition {partition}, is {committed}, and the topic ends at {end}: it has \
+                 lost its end, or the position was set wrongly. Set the group's positions with kafka-consumer-groups \
                  --reset-offsets",
                 name(*input),
             ),

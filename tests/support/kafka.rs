@@ -6,7 +6,7 @@ use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer as _},
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Header, Headers as _, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer as _},
@@ -302,6 +302,13 @@ pub fn end_offsets(address: &str, topic: &str) -> Vec<i64> {
 #[track_caller]
 pub fn committed(address: &str, group: &str, topic: &str) -> Vec<Option<i64>> {
     Eyes::new(address, group).committed(topic)
+}
+
+/// Sets a group's position; false where it has members.
+pub fn commit(address: &str, group: &str, topic: &str, partition: i32, offset: i64) -> bool {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+    Eyes::new(address, group).0.commit(&list, CommitMode::Sync).is_ok()
 }
 
 /// Whether a group has committed everything that a topic holds.
