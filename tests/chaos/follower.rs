@@ -12,7 +12,8 @@ use std::{
 
 use mailjournal::{
     avro::{self, Schema},
-    record::{Disposition, JournalRecord, LedgerRow},
+    mail::Digest,
+    record::{Disposition, JournalActivity, JournalRecord, LedgerRow, NonDelivery},
 };
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
@@ -33,6 +34,10 @@ pub struct Seen {
     pub records: BTreeMap<String, JournalRecord>,
     /// Revisions in all.
     pub revisions: usize,
+    /// What was last told of each record without its bodies.
+    pub activities: BTreeMap<String, JournalActivity>,
+    /// The notices that were told, by their own bytes.
+    pub notices: BTreeSet<Option<Digest>>,
     pub rejected: BTreeSet<Place>,
     /// What must never be seen.
     pub wrong: Vec<String>,
@@ -45,11 +50,11 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows archive, ledger and rejected below a prefix.
+    /// Follows what is published below a prefix.
     pub fn start(address: &str, prefix: &str) -> Follower {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stop = Arc::new(AtomicBool::new(false));
-        let topics = ["archive", "ledger", "rejected"].map(|name| format!("{prefix}journal.{name}"));
+        let topics = ["archive", "ledger", "activity", "ndr", "rejected"].map(|name| format!("{prefix}journal.{name}"));
         let reader = reader(address, &topics);
         let (shared, stopping) = (seen.clone(), stop.clone());
         let thread = thread::spawn(move || {
@@ -114,21 +119,23 @@ impl Seen {
         self.wrong.push(what);
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>, [archive, ledger, _rejected]: &[String; 3]) {
+    fn take(&mut self, message: &BorrowedMessage<'_>, [archive, ledger, activity, ndr, _rejected]: &[String; 5]) {
         let topic = message.topic();
         let value = message.payload().unwrap_or_default();
-        if topic == ledger {
-            match avro::decode(Schema::Ledger, value) {
-                Ok(row) => self.take_row(row),
-                Err(error) => self.say(format!("an unreadable ledger row: {error}")),
-            }
+        let taken = if topic == ledger {
+            avro::decode(Schema::Ledger, value).map(|row| self.take_row(row))
         } else if topic == archive {
-            match avro::decode::<JournalRecord>(Schema::JournalRecord, value) {
-                Ok(record) => self.take_record(&record),
-                Err(error) => self.say(format!("an unreadable record: {error}")),
-            }
+            avro::decode(Schema::JournalRecord, value).map(|record| self.take_record(&record))
+        } else if topic == activity {
+            avro::decode(Schema::JournalActivity, value).map(|activity| self.take_activity(activity))
+        } else if topic == ndr {
+            avro::decode(Schema::NonDelivery, value).map(|notice| self.take_notice(&notice))
         } else {
             self.take_rejected(message);
+            Ok(())
+        };
+        if let Err(error) = taken {
+            self.say(format!("an unreadable value of {topic}: {error}"));
         }
     }
 
@@ -147,6 +154,20 @@ impl Seen {
         }
         self.revisions += 1;
         self.records.insert(record.record_id.clone(), record.without_content());
+    }
+
+    fn take_activity(&mut self, activity: JournalActivity) {
+        let last = self.activities.get(&activity.record_id).map_or(0, |last| last.revision);
+        if activity.revision != last + 1 {
+            self.say(format!("{}: activity {} came after {last}", activity.record_id, activity.revision));
+        }
+        self.activities.insert(activity.record_id.clone(), activity);
+    }
+
+    fn take_notice(&mut self, notice: &NonDelivery) {
+        if !self.notices.insert(notice.sha256) {
+            self.say(format!("a notice was told twice, the second time by {}", notice.record_id));
+        }
     }
 
     fn take_rejected(&mut self, message: &BorrowedMessage<'_>) {

@@ -17,7 +17,7 @@ mod table;
 mod world;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     process::ExitCode,
@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mailjournal::record::Disposition;
+use mailjournal::record::{Disposition, JournalActivity, NonDelivery};
 
 use arguments::{Arguments, Length};
 use faults::{Fault, Faults, Kind};
@@ -174,15 +174,17 @@ fn expect_truth(world: &mut World) -> Result<String, String> {
     });
     same.map_err(|reason| format!("{reason}: {}", difference(&found, &expected)))?;
     expect_ledger_adds_up(world, &given)?;
+    expect_all_told(world, &given)?;
     world.end()?;
     let seen = world.follower.seen();
     Ok(format!(
-        "{} arrivals, {} ledger rows, {} records in {} revisions, {} rejected: all as `collate` has it, nothing lost, nothing \
-         twice",
+        "{} arrivals, {} ledger rows, {} records in {} revisions with their activities, {} notices, {} rejected: all as \
+         `collate` has it, nothing lost, nothing twice",
         given.arrivals.len(),
         seen.rows.len(),
         seen.records.len(),
         seen.revisions,
+        seen.notices.len(),
         seen.rejected.len()
     ))
 }
@@ -200,6 +202,18 @@ fn difference(found: &BTreeMap<String, serde_json::Value>, expected: &BTreeMap<S
         expected.len(),
         shown.collect::<Vec<_>>().join("\n")
     )
+}
+
+/// Each record's activity is its own, and each notice that `collate` tells of is told.
+fn expect_all_told(world: &mut World, given: &Given) -> Result<(), String> {
+    let expected: BTreeSet<_> =
+        stream::collated_values(&given.arrivals, "ndr").iter().map(|notice: &NonDelivery| notice.sha256).collect();
+    // A reader may have a record before what was committed with it.
+    await_some(world, "each record's activity, and what notices say", |world| {
+        let seen = world.follower.seen();
+        let own = seen.records.iter().all(|(id, record)| seen.activities.get(id) == Some(&JournalActivity::of(record)));
+        (own && seen.activities.len() == seen.records.len() && seen.notices == expected).then_some(())
+    })
 }
 
 /// Arrivals in = dispositions out: a row for each place that something was given at, and for each stray; no other.

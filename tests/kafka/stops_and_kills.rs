@@ -1,12 +1,15 @@
 //! However an instance ends, nothing is lost and nothing doubled.
 
-use std::{thread::sleep, time::Duration};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use mailjournal::sample::random::Random;
 
 use crate::{
-    stream::{self, Stream},
-    support::broker,
+    stream::{self, BOUND, Stream},
+    support::{broker, wait_until},
 };
 
 #[test]
@@ -42,6 +45,27 @@ fn killed_at_twenty_moments_of_a_load_it_ends_in_the_same_records() {
     }
     let _instance = stream.start("a");
     stream.expect(&arrivals);
+}
+
+#[test]
+fn killed_and_restarted_in_place_it_goes_on_within_three_seconds() {
+    let stream = Stream::new(&broker::shared().address, "in-place", 2);
+    let arrivals = stream::arrivals(8, 60);
+    let mut instance = stream.start("a");
+    instance.wait_ready();
+    // The best of three: other tests keep the machine busy.
+    let (mut given, mut best) = (0, Duration::MAX);
+    for part in arrivals.chunks(arrivals.len() / 3) {
+        instance.kill();
+        let killed = Instant::now();
+        instance = stream.start("a");
+        stream.give(part, true);
+        given += part.len();
+        wait_until("every arrival's row", BOUND, || stream.ledger().len() >= given);
+        best = best.min(killed.elapsed());
+    }
+    stream.expect(&arrivals);
+    assert!(best < Duration::from_secs(3), "{best:?}; log:\n{}", instance.log());
 }
 
 #[test]
