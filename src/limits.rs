@@ -217,10 +217,6 @@ pub const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Reading back one value: where brokers answer, it takes milliseconds.
 pub const REFETCH_MAX: Duration = Duration::from_secs(30);
 
-/// A leader that says for so long that a log ends before what was read of it is believed: longer than one that has lost
-/// its place needs to learn so (`broker.session.timeout.ms`, 9 s).
-pub const SHORT_LOG_BELIEVED: Duration = Duration::from_secs(10);
-
 /// Messages between two wanted ones that are read over rather than jumped: a jump costs an answer of the broker, …
 pub const REFETCH_GAP_MAX: i64 = 64;
 

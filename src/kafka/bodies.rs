@@ -14,7 +14,6 @@ use rdkafka::{
 
 use super::{
     client::{self, Notes, Role, Sizes},
-    endurance::ShortLogs,
     next_step::{self, Cause, NextStep, Trouble},
     stop::Stop,
 };
@@ -35,7 +34,6 @@ pub struct Lookup {
     topics: TopicSettings,
     /// The partition that is being read, the offset that comes next, and the size of the message before it.
     reading: Option<(At, usize)>,
-    short: ShortLogs,
     /// Why bytes that may well be there could not be had: the turn that asked for them must not be committed.
     trouble: Option<Trouble>,
     stop: Stop,
@@ -52,7 +50,7 @@ struct At {
 impl Lookup {
     pub fn start(kafka: &KafkaSettings, topics: &TopicSettings, sizes: Sizes, stop: Stop) -> Result<Lookup, Trouble> {
         let consumer = client::create(&client::config(kafka, Role::Lookup, sizes))?;
-        Ok(Lookup { consumer, topics: topics.clone(), reading: None, short: ShortLogs::default(), trouble: None, stop })
+        Ok(Lookup { consumer, topics: topics.clone(), reading: None, trouble: None, stop })
     }
 
     pub fn take_trouble(&mut self) -> Option<Trouble> {
@@ -77,7 +75,7 @@ impl Lookup {
                     let offset = message.offset();
                     self.reading = Some((At { offset: offset + 1, ..wanted }, message.payload_len()));
                     if offset > wanted.offset {
-                        return Err(Missing::Gone("its topic has deleted it".to_owned()));
+                        return Err(Missing::Gone(DELETED.to_owned()));
                     }
                     return Ok(Bytes::copy_from_slice(message.payload().unwrap_or_default()));
                 }
@@ -91,26 +89,30 @@ impl Lookup {
                 }
                 None => {}
             }
-            if at_end && self.ends_before(wanted)? {
+            if at_end && self.is_deleted(wanted)? {
                 self.reading = None;
-                return Err(Missing::Gone("its topic ends before it".to_owned()));
+                return Err(Missing::Gone(DELETED.to_owned()));
             }
             if Instant::now() > deadline || self.stop.expired() {
-                let reason = self.consumer.context().last_error().unwrap_or_else(|| "no answer".to_owned());
+                let said = self.consumer.context().last_error().filter(|_| !at_end);
+                let none = if at_end { "its topic ends before it" } else { "no answer" };
+                let reason = said.unwrap_or_else(|| none.to_owned());
                 let why = format!("could not read again what lies in a topic in time: {reason}");
                 return Err(Missing::For(Trouble::new(NextStep::Abort, Cause::BrokerAway, why)));
             }
         }
     }
 
-    /// Whether the leader says so, and goes on saying so: a reader's end may be that of one that has just taken over, for a
-    /// moment.
-    fn ends_before(&mut self, wanted: At) -> Result<bool, Missing> {
-        let at = (self.topics.name(wanted.topic).to_owned(), wanted.partition);
-        match log_offsets(&self.consumer, [at].into_iter(), Offset::End, limits::CALL_MAX) {
-            Ok(ends) => {
-                let says_so = ends.into_values().all(|end| end <= wanted.offset);
-                Ok(self.short.is_short((wanted.topic, wanted.partition), says_so, Instant::now()))
+    /// Whether what is wanted is gone for good, where the reader is at an end. Where a log begins its leader may say too low,
+    /// never too high. Where it ends one may say too low that has lost its place and does not know it: so what was there
+    /// once is waited for, be it that nobody has it any more.
+    fn is_deleted(&self, wanted: At) -> Result<bool, Missing> {
+        let at = || [(self.topics.name(wanted.topic).to_owned(), wanted.partition)].into_iter();
+        match log_offsets(&self.consumer, at(), Offset::Beginning, limits::CALL_MAX) {
+            Ok(begins) if begins.values().all(|begin| *begin > wanted.offset) => Ok(true),
+            Ok(_) => {
+                learn_leaders(&self.consumer, at());
+                Ok(false)
             }
             Err(trouble) if trouble.next == NextStep::Retry => Ok(false),
             Err(trouble) => Err(Missing::For(trouble)),
@@ -136,6 +138,8 @@ impl Lookup {
         jumped.map_err(|error| Missing::For(Trouble::of("read again what lies in a topic", &error).given_up()))
     }
 }
+
+const DELETED: &str = "its topic has deleted it";
 
 enum Missing {
     /// For good.
@@ -206,7 +210,7 @@ pub fn log_offsets(
     }
     let trouble = |error: KafkaError| {
         if next_step::is_of_a_moved_leader(&error) {
-            learn_leaders(consumer, &list, wait);
+            learn_leaders(consumer, list.elements().iter().map(|one| (one.topic().to_owned(), one.partition())));
         }
         trouble(error)
     };
@@ -223,10 +227,10 @@ pub fn log_offsets(
 }
 
 /// Asks who leads these partitions now, for the next question. Who cannot be asked is asked again then.
-fn learn_leaders(consumer: &BaseConsumer<Notes>, partitions: &TopicPartitionList, wait: Duration) {
-    let topics: BTreeSet<String> = partitions.elements().iter().map(|element| element.topic().to_owned()).collect();
+pub fn learn_leaders(consumer: &BaseConsumer<Notes>, partitions: impl Iterator<Item = (String, i32)>) {
+    let topics: BTreeSet<String> = partitions.map(|(topic, _)| topic).collect();
     for topic in topics {
-        let _ = consumer.fetch_metadata(Some(&topic), wait);
+        let _ = consumer.fetch_metadata(Some(&topic), limits::CALL_MAX);
     }
 }
 

@@ -1,6 +1,9 @@
 //! librdkafka's settings, ours and the user's, and the callbacks that all clients share.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, TopicPartitionList,
@@ -197,6 +200,8 @@ pub struct Notes {
     delivery_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
     delivered: Mutex<Vec<(usize, i64)>>,
     last_error: Mutex<Option<String>>,
+    /// A connection was lost, or something else went wrong.
+    broken: AtomicBool,
 }
 
 impl Notes {
@@ -212,6 +217,11 @@ impl Notes {
     /// The offsets of the numbered values that were written since this was last asked.
     pub fn take_delivered(&self) -> Vec<(usize, i64)> {
         std::mem::take(&mut *lock(&self.delivered))
+    }
+
+    /// Whether an error was told since this was last asked.
+    pub fn take_broken(&self) -> bool {
+        self.broken.swap(false, Ordering::Relaxed)
     }
 
     /// What librdkafka last said of a broker.
@@ -237,6 +247,7 @@ impl ClientContext for Notes {
             return;
         }
         tracing::debug!(target: "librdkafka", %error, "{reason}");
+        self.broken.store(true, Ordering::Relaxed);
         *lock(&self.last_error) = Some(reason.to_owned());
     }
 }

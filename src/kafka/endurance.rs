@@ -1,12 +1,9 @@
 //! How much is put up with: how long a broker is waited for, and how many recoveries in a row.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::next_step::{Cause, NextStep, Trouble};
-use crate::{limits, settings::Topic};
+use crate::limits;
 
 /// Recoveries because of a fenced producer that are put up with: another instance that takes over fences once.
 const FENCED_MAX: u32 = 3;
@@ -29,31 +26,6 @@ pub struct Endurance {
     /// Since when no turn was committed, as far as recoveries tell.
     turnless_since: Option<Instant>,
     told: bool,
-    pub inputs: ShortLogs,
-}
-
-/// Logs of which a leader says that they end before what was read of them. One that has lost its place and does not know it
-/// yet may say so for a moment; one that goes on saying so is believed.
-#[derive(Default)]
-pub struct ShortLogs {
-    /// Since when without a break, and when last.
-    said: BTreeMap<(Topic, i32), (Instant, Instant)>,
-}
-
-impl ShortLogs {
-    /// Takes an answer about a log's end; returns whether it is to be believed that the log is too short.
-    pub fn is_short(&mut self, log: (Topic, i32), says_so: bool, now: Instant) -> bool {
-        if !says_so {
-            self.said.remove(&log);
-            return false;
-        }
-        let (since, last) = self.said.entry(log).or_insert((now, now));
-        if now.duration_since(*last) > limits::SHORT_LOG_BELIEVED {
-            *since = now;
-        }
-        *last = now;
-        now.duration_since(*since) >= limits::SHORT_LOG_BELIEVED
-    }
 }
 
 impl Endurance {
@@ -149,18 +121,6 @@ mod tests {
             endurance.turned();
         }
         assert_eq!(endurance.setback(&hangs).map_err(|trouble| trouble.next), Err(NextStep::Stop));
-    }
-
-    #[test]
-    fn a_log_is_too_short_where_its_leader_goes_on_saying_so() {
-        let log = (Topic::Reports, 0);
-        let began = Instant::now();
-        let mut logs = ShortLogs::default();
-        let mut says = |says_so, seconds| logs.is_short(log, says_so, began + Duration::from_secs(seconds));
-        assert!(!says(true, 0) && !says(true, 9) && says(true, 10), "a deposed leader has learned of it by then");
-        assert!(!says(false, 11) && !says(true, 12) && !says(true, 21), "another answer puts an end to it");
-        assert!(!says(true, 3_600) && !says(true, 3_609), "nobody asked in between");
-        assert!(says(true, 3_610) && says(true, 3_611));
     }
 
     #[test]

@@ -15,7 +15,6 @@ use rdkafka::{
 use super::{
     bodies::{self, Offsets},
     client::{self, Notes, Role},
-    endurance::ShortLogs,
     fault::Phase,
     next_step::{Cause, NextStep, Trouble},
     transactions,
@@ -73,8 +72,8 @@ impl Worker<'_> {
     pub(super) fn learn_committed(&mut self) -> Result<(), Trouble> {
         let committed = committed(&self.member, self.inputs(), limits::CALL_MAX)?;
         let committed = committed.into_iter().filter_map(|(at, (offset, _))| Some((at, offset?))).collect();
-        self.instance.handle_committed(bodies::positions(&self.settings.topics, committed));
-        Ok(())
+        let committed = self.instance.handle_committed(bodies::positions(&self.settings.topics, committed));
+        committed.map_err(|impossible| self.refusal(&impossible))
     }
 
     pub(super) fn learn_changelog_bounds(&mut self) -> Result<(), Trouble> {
@@ -92,12 +91,8 @@ impl Worker<'_> {
         let end = bodies::positions(topics, end);
         let bounds =
             bodies::positions(topics, first).into_iter().map(|(at, first)| (at, Bounds { first, end: end[&at] }));
-        let expired = match self.instance.handle_input_bounds(&bounds.collect()) {
-            Err(impossible) => return Err(self.refusal_unless_doubted(&impossible)),
-            Ok(expired) => expired,
-        };
-        self.endurance.inputs = ShortLogs::default();
-        for Expired { input, partition, arrivals } in expired {
+        let expired = self.instance.handle_input_bounds(&bounds.collect());
+        for Expired { input, partition, arrivals } in expired.map_err(|impossible| self.refusal(&impossible))? {
             telemetry::expired(arrivals.unsigned_abs());
             let topic = self.settings.topics.name(input);
             tracing::error!(topic, partition, arrivals, "deleted by the topic's retention before they were read");
@@ -161,24 +156,11 @@ impl Worker<'_> {
         bodies::inputs(&self.settings.topics, self.instance.numbers())
     }
 
-    /// A leader's word that a log is too short is doubted for a while, and asked for again.
-    fn refusal_unless_doubted(&mut self, impossible: &Impossible) -> Trouble {
-        let refusal = self.refusal(impossible);
-        match impossible {
-            Impossible::BeyondEnd { input, partition, .. }
-                if !self.endurance.inputs.is_short(((*input).into(), *partition), true, Instant::now()) =>
-            {
-                Trouble { next: NextStep::Abort, ..refusal }
-            }
-            _ => refusal,
-        }
-    }
-
-    /// What a person has to do about it.
+    /// What a person has to do about it, unless another broker says otherwise before recoveries are given up.
     fn refusal(&self, impossible: &Impossible) -> Trouble {
         let name = |input: Input| self.settings.topics.name(input);
         let drafts = self.settings.topics.name(Topic::Drafts);
-        Trouble::stop(match impossible {
+        let why = match impossible {
             Impossible::Forgotten { input, partition } => format!(
                 "Kafka has no position of group {} in {}, partition {partition}, although {drafts} holds what was made of \
                  it (an idle group is forgotten after offsets.retention.minutes, and positions in a topic go when it is deleted). Reading it from its beginning would \
@@ -193,8 +175,23 @@ impl Worker<'_> {
                  --reset-offsets",
                 name(*input),
             ),
+            Impossible::Behind { input, partition, committed, known } => format!(
+                "the committed position in {}, partition {partition}, is {}, and this instance committed {known}: \
+                 somebody has set it back, or a broker tells what was. If it was set on purpose, start this instance \
+                 again",
+                name(*input),
+                committed.map_or("none".to_owned(), |committed| committed.to_string()),
+            ),
             Impossible::Entry { .. } => impossible.to_string(),
-        })
+        };
+        match impossible {
+            // So says a broker, too, that has lost its place and does not know it.
+            Impossible::BeyondEnd { .. } | Impossible::Behind { .. } => {
+                bodies::learn_leaders(self.lookup.consumer(), self.inputs());
+                Trouble::abort(why)
+            }
+            Impossible::Forgotten { .. } | Impossible::Entry { .. } => Trouble::stop(why),
+        }
     }
 }
 

@@ -87,6 +87,10 @@ pub struct Transactions {
     open: Cell<bool>,
     /// How many values of the changelog were sent so far: each has the number that makes.
     sent: Cell<usize>,
+    /// A question was not answered at once, or a connection was lost meanwhile: the client may have asked it again. A copy
+    /// that comes late counts with whatever turn is open then, if that has the same epoch (KIP-890): positions go back, or
+    /// half a turn is committed.
+    asked_again: Cell<bool>,
 }
 
 impl Transactions {
@@ -100,21 +104,34 @@ impl Transactions {
     ) -> Result<Transactions, Trouble> {
         let config = client::config(kafka, Role::Producer, sizes);
         let producer = client::create(&config)?;
-        let (topics, open, sent) = (topics.clone(), Cell::new(false), Cell::new(0));
-        let this = Transactions { config, producer, topics, stop, pulse, open, sent };
+        let (topics, open, sent, asked_again) = (topics.clone(), Cell::new(false), Cell::new(0), Cell::new(false));
+        let this = Transactions { config, producer, topics, stop, pulse, open, sent, asked_again };
         this.take_up()?;
         Ok(this)
     }
 
     fn take_up(&self) -> Result<(), Trouble> {
         let deadline = Instant::now() + limits::REACH_MAX;
-        self.insist("take up the transactional id", deadline, |wait| self.producer.init_transactions(wait))
+        self.insist("take up the transactional id", deadline, |wait| self.producer.init_transactions(wait))?;
+        // What was asked before has another epoch.
+        self.asked_again.set(false);
+        Ok(())
+    }
+
+    /// The same producer with a new epoch.
+    fn replace(&mut self) -> Result<(), Trouble> {
+        self.producer = client::create(&self.config)?;
+        self.take_up().map_err(Trouble::for_new_clients)
     }
 
     /// Writes and commits; returns where the values of the changelog lie. An error's next step says whether the transaction
     /// is to be aborted or is out of reach.
-    pub fn write(&self, parcel: Parcel) -> Result<Vec<Written>, Trouble> {
+    pub fn write(&mut self, parcel: Parcel) -> Result<Vec<Written>, Trouble> {
         let Parcel { outgoing, positions, group, faults } = parcel;
+        if self.asked_again.get() {
+            tracing::debug!("a new epoch: the last turn's end may have been asked for twice");
+            self.replace()?;
+        }
         let deadline = Instant::now() + limits::TURN_WRITE_MAX;
         self.producer.begin_transaction().map_err(|error| Trouble::of("begin a turn", &error).given_up())?;
         self.open.set(true);
@@ -134,6 +151,7 @@ impl Transactions {
             self.send(&value, number, deadline)?;
         }
         faults.pass(Phase::Sent)?;
+        self.producer.client().context().take_broken();
         self.insist("add the positions to a turn", deadline, |wait| {
             self.producer.send_offsets_to_transaction(&positions, &group, wait)
         })?;
@@ -142,6 +160,9 @@ impl Transactions {
         faults.pass(Phase::Flushed)?;
         self.insist("commit a turn", deadline, |wait| self.producer.commit_transaction(wait))?;
         self.open.set(false);
+        if self.producer.client().context().take_broken() {
+            self.asked_again.set(true);
+        }
         faults.pass(Phase::Committed)?;
         let delivered = self.producer.client().context().take_delivered();
         let written = delivered.into_iter().filter_map(|(number, place)| {
@@ -163,8 +184,7 @@ impl Transactions {
         if let Err(error) = self.producer.abort_transaction(limits::CALL_MAX) {
             tracing::debug!(%error, "the transaction is left to the next producer");
         }
-        self.producer = client::create(&self.config)?;
-        self.take_up().map_err(Trouble::for_new_clients)
+        self.replace()
     }
 
     fn send(&self, value: &Outgoing, number: usize, deadline: Instant) -> Result<(), Trouble> {
@@ -218,6 +238,7 @@ impl Transactions {
             if trouble.next != NextStep::Retry || Instant::now() > deadline || self.is_given_up() {
                 return Err(trouble.given_up());
             }
+            self.asked_again.set(true);
             sleep(NAP);
         }
     }

@@ -65,7 +65,7 @@ pub struct Worker<'a> {
     /// The turn that is being written.
     writing: Option<Writing>,
     health: &'a Health,
-    pub(super) endurance: &'a mut Endurance,
+    endurance: &'a mut Endurance,
     pub(super) faults: &'a Arc<Faults>,
     taken_up: Instant,
     /// A recovery waits until then.

@@ -80,6 +80,8 @@ pub enum Impossible {
     Forgotten { input: Input, partition: i32 },
     #[error("the committed position in {input:?}, partition {partition}, is {committed}, and the log ends at {end}")]
     BeyondEnd { input: Input, partition: i32, committed: i64, end: i64 },
+    #[error("the committed position in {input:?}, partition {partition}, is {committed:?}, and was {known}")]
+    Behind { input: Input, partition: i32, committed: Option<i64>, known: i64 },
     #[error("partition {partition}: {error}")]
     Entry { partition: i32, error: RestoreError },
 }
@@ -129,7 +131,8 @@ impl Parcel {
     /// What [`Instance::handle_begun`] is to know.
     pub fn begun(&self) -> Begun {
         let strays = self.outgoing.iter().filter(|outgoing| outgoing.output == Output::Strays);
-        Begun { turn: self.number, strays_to: strays.filter_map(|stray| stray.partition).collect() }
+        let strays_to = strays.filter_map(|stray| stray.partition).collect();
+        Begun { turn: self.number, strays_to, positions: self.positions.clone() }
     }
 }
 
@@ -139,6 +142,7 @@ pub struct Begun {
     turn: u64,
     /// Where strays are on their way to.
     strays_to: BTreeSet<i32>,
+    positions: Positions,
 }
 
 pub struct Instance {
@@ -150,8 +154,11 @@ pub struct Instance {
     pending: Option<Vec<i32>>,
     /// What was last committed of the inputs, or is about to be.
     positions: Positions,
-    /// Where the claims lie.
-    claimed_at: BTreeMap<i32, i64>,
+    /// What is known to be committed of the inputs, worked on or not: a broker that tells less has lost its place, and does
+    /// not know it.
+    known: Positions,
+    /// By partition of the changelog, the last place that is known: the claim's, or a turn's.
+    reached: BTreeMap<i32, i64>,
     writing: Option<Begun>,
     more_due: bool,
     entries_restored: u64,
@@ -194,7 +201,8 @@ impl Instance {
             numbers: Vec::new(),
             pending: None,
             positions: Positions::new(),
-            claimed_at: BTreeMap::new(),
+            known: Positions::new(),
+            reached: BTreeMap::new(),
             writing: None,
             more_due: false,
             entries_restored: 0,
@@ -295,8 +303,15 @@ impl Instance {
     }
 
     /// `committed` lacks the partitions that nothing was committed of.
-    pub fn handle_committed(&mut self, committed: Positions) {
+    pub fn handle_committed(&mut self, committed: Positions) -> Result<(), Impossible> {
+        for at in input_partitions(&self.numbers) {
+            let (committed, known) = (committed.get(&at).copied(), self.known.get(&at).copied());
+            if let Some(known) = known.filter(|known| committed < Some(*known)) {
+                return Err(Impossible::Behind { input: at.0, partition: at.1, committed, known });
+            }
+        }
         self.stage = Stage::LearnChangelogBounds { committed };
+        Ok(())
     }
 
     /// Of each partition of the changelog that is worked on.
@@ -363,6 +378,7 @@ impl Instance {
 
     /// The claim is committed.
     pub fn handle_claimed(&mut self) {
+        self.known.extend(self.positions.iter().map(|(at, position)| (*at, *position)));
         self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Claim(unread) if unread.is_known => Stage::ReadChangelog(unread),
             Stage::Claim(unread) => Stage::Claim(Unread { is_known: true, ..unread }),
@@ -392,7 +408,7 @@ impl Instance {
         match key {
             Some(key) if key == unread.claim => {
                 unread.next.remove(&number);
-                self.claimed_at.insert(number, offset);
+                self.reached.insert(number, offset);
             }
             Some(key) if !key.starts_with(CLAIM.as_bytes()) => {
                 self.entries_restored += 1;
@@ -473,12 +489,16 @@ impl Instance {
         self.writing = Some(begun);
     }
 
-    /// The turn that was being written is committed, and its values of the changelog lie here. A place before the claim is
-    /// none: some brokers do not tell where a value lies that the client had to send twice, and it makes one up.
+    /// The turn that was being written is committed, and its values of the changelog lie here. A place before what was there
+    /// already is none: some brokers do not tell where a value lies that the client had to send twice, and it makes one up.
     pub fn handle_written(&mut self, written: &[Written]) {
-        if let Some(Begun { turn, .. }) = self.writing.take() {
-            let is_behind = |it: &&Written| self.claimed_at.get(&it.partition).is_some_and(|claim| it.place > *claim);
-            self.tasks.handle_written(turn, written.iter().filter(is_behind));
+        let Some(Begun { turn, positions, .. }) = self.writing.take() else { return };
+        self.known.extend(positions);
+        let is_ahead = |it: &&Written| self.reached.get(&it.partition).is_some_and(|reached| it.place > *reached);
+        self.tasks.handle_written(turn, written.iter().filter(is_ahead));
+        for Written { partition, place, .. } in written {
+            let reached = self.reached.entry(*partition).or_insert(*place);
+            *reached = (*reached).max(*place);
         }
     }
 }
@@ -503,7 +523,7 @@ mod tests {
         instance.handle_assigned(vec![0, 1]);
         assert_eq!(instance.poll_step(), Step::EndOrphans);
         instance.handle_orphans_ended();
-        instance.handle_committed(Positions::new());
+        instance.handle_committed(Positions::new()).unwrap();
         instance.handle_changelog_bounds([(0, empty), (1, empty)].into());
         instance.handle_input_bounds(&input_partitions(&[0, 1]).map(|at| (at, empty)).collect()).unwrap();
         assert_eq!(claimed(&mut instance, "a"), [], "nothing was ever committed");
@@ -536,7 +556,7 @@ mod tests {
         instance.handle_assigned(vec![0]);
         assert_eq!(instance.poll_step(), Step::EndOrphans);
         instance.handle_orphans_ended();
-        instance.handle_committed(input_partitions(&[0]).map(|at| (at, 0)).collect());
+        instance.handle_committed(input_partitions(&[0]).map(|at| (at, 0)).collect()).unwrap();
         // An end that is told may be that of a leader that was.
         instance.handle_changelog_bounds([(0, Bounds { first: 2, end: 3 })].into());
         let empty = Bounds { first: 0, end: 0 };

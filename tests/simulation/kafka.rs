@@ -141,6 +141,20 @@ pub enum Refusal {
     Fenced,
 }
 
+/// A request that the client asked twice: the first has not arrived yet.
+#[derive(Debug)]
+pub struct Copy {
+    pub id: &'static str,
+    pub epoch: u32,
+    pub asks: Asks,
+}
+
+#[derive(Debug)]
+pub enum Asks {
+    Positions(Positions, u32),
+    Commit,
+}
+
 #[derive(Debug, Default)]
 struct Producer {
     epoch: u32,
@@ -201,6 +215,7 @@ pub struct Kafka {
     pub generation: u32,
     preparing: bool,
     pub away: bool,
+    pub copies: Vec<Copy>,
     pub visible: VecDeque<Visible>,
     mutation: Option<Mutation>,
 }
@@ -217,6 +232,7 @@ impl Kafka {
             generation: 0,
             preparing: false,
             away: false,
+            copies: Vec::new(),
             visible: VecDeque::new(),
             mutation,
         }
@@ -300,6 +316,23 @@ impl Kafka {
         self.producer(id, epoch)?;
         self.decide(id, true);
         Ok(())
+    }
+
+    /// A copy of a request arrives late, and nobody waits for its answer. Returns whether a transaction was open.
+    pub fn receive_copy(&mut self, choice: usize) -> bool {
+        if self.away || self.copies.is_empty() {
+            return false;
+        }
+        let Copy { id, epoch, asks } = self.copies.swap_remove(choice % self.copies.len());
+        // Where no transaction is open there is nothing to end, and none is begun by positions (KIP-890).
+        let is_open = self.producers.get(id).is_some_and(|producer| producer.open.is_some());
+        if is_open {
+            let _ = match asks {
+                Asks::Positions(positions, generation) => self.add_positions(id, epoch, &positions, generation),
+                Asks::Commit => self.commit(id, epoch),
+            };
+        }
+        is_open
     }
 
     pub fn abort(&mut self, id: &'static str, epoch: u32) -> Result<(), Refusal> {

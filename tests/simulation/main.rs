@@ -38,7 +38,7 @@ const TIME: Duration = Duration::from_secs(120);
 const SEEDS_MAX: u64 = 20_000;
 
 /// How many kinds of rarer things histories tell that they met.
-const MET: usize = 11;
+const MET: usize = 13;
 
 /// What became of a history.
 #[derive(Debug, PartialEq, Eq)]

@@ -83,10 +83,14 @@ pub enum Mutation {
     ArrivalsKept,
     /// A turn has the positions of what it read alone, and of one partition where it read nothing.
     PositionsOfWhatWasRead,
+    /// After a turn whose end was asked for twice the epoch stays.
+    CopiesCount,
+    /// Positions count that are lower than those that this instance has committed.
+    StalePositions,
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 37] = [
+    pub const ALL: [Mutation; 39] = [
         Mutation::PositionsOutsideTheTurn,
         Mutation::PositionsAfterTheTurn,
         Mutation::StrayDropped,
@@ -124,6 +128,8 @@ impl Mutation {
         Mutation::NothingRests,
         Mutation::ArrivalsKept,
         Mutation::PositionsOfWhatWasRead,
+        Mutation::CopiesCount,
+        Mutation::StalePositions,
     ];
 
     /// What a turn writes, as it would be with the bug.

@@ -21,7 +21,7 @@ use mailjournal::{
 
 use crate::{
     check::{Check, Limits},
-    kafka::{At, DRAFTS, Entry, Kafka, Refusal, Told, Topic},
+    kafka::{Asks, At, Copy, DRAFTS, Entry, Kafka, Refusal, Told, Topic},
     mutation::Mutation,
     script::{Script, read_as},
     world::Broken,
@@ -35,6 +35,10 @@ pub struct Process {
     rules: TurnRules,
     /// None until the last process of this name is fenced.
     pub epoch: Option<u32>,
+    /// The first of its epochs, by which the group knows it.
+    joined_as: u32,
+    /// The next turn has a new epoch.
+    renews: bool,
     pub instance: Instance,
     generation: u32,
     /// Where each input partition is read next, while they are read.
@@ -45,6 +49,12 @@ pub struct Process {
     highest: BTreeMap<(Input, i32), i64>,
     pub fail_next: bool,
     pub doubt_next: Option<bool>,
+    /// The next end of a turn is asked for twice, and the first request comes late.
+    pub twice_next: bool,
+    /// The coordinator that tells positions has lost its place: it tells what it told before.
+    pub stale_next: bool,
+    /// What was told last, and of which generation.
+    told_positions: Option<(u32, Positions)>,
     /// The leaders of the logs that it writes to answer slowly: what the client was given of a turn stays with it, and
     /// the positions, which are another broker's, go first.
     pub slow: bool,
@@ -183,6 +193,8 @@ impl Process {
             waits,
             rules,
             epoch: None,
+            joined_as: 0,
+            renews: false,
             instance: Instance::new(taught),
             generation: 0,
             reading: None,
@@ -191,6 +203,9 @@ impl Process {
             highest: BTreeMap::new(),
             fail_next: false,
             doubt_next: None,
+            twice_next: false,
+            stale_next: false,
+            told_positions: None,
             slow: false,
             seen: BTreeSet::new(),
             carriers: BTreeSet::new(),
@@ -205,9 +220,14 @@ impl Process {
     }
 
     /// A turn or a restore is given up.
-    pub fn set_back(&mut self) {
+    pub fn set_back(&mut self, mutation: Option<Mutation>) {
         self.held = Held::Nothing;
         self.reading = None;
+        if mutation == Some(Mutation::StalePositions) && !self.instance.numbers().is_empty() {
+            let numbers = self.instance.numbers().to_vec();
+            self.instance = Instance::new(self.rules.clone());
+            self.instance.handle_assigned(numbers);
+        }
         self.instance.handle_setback();
     }
 
@@ -241,6 +261,7 @@ impl Process {
         let wrong = |this| mutation == Some(this);
         let Some(epoch) = self.epoch else {
             self.epoch = kafka.init(self.id).ok();
+            self.joined_as = self.epoch.unwrap_or(0);
             return Ok(Ok(()));
         };
         let aborting = self.instance.poll_step() == Step::Abort;
@@ -299,7 +320,17 @@ impl Process {
             }
             Step::LearnCommitted => {
                 if let Ok(positions) = kafka.committed_positions(&numbers, !wrong(Mutation::PositionsNotStable)) {
-                    self.instance.handle_committed(positions);
+                    let before = self.told_positions.replace((self.generation, positions.clone()));
+                    // One with whom nobody has joined since.
+                    let stale = std::mem::take(&mut self.stale_next);
+                    let positions = match before {
+                        Some((generation, before)) if stale && generation == self.generation => before,
+                        _ => positions,
+                    };
+                    if self.instance.handle_committed(positions).is_err() {
+                        check.met.insert("is told positions of before");
+                        return Ok(Err(Failure::Abort));
+                    }
                 }
             }
             _ if kafka.away => {}
@@ -324,8 +355,9 @@ impl Process {
                 read => read?,
             },
             Step::Claim => {
-                if self.writer.is_none() {
+                if self.writer.is_none() && self.has_renewed(kafka, mutation) {
                     self.claims += 1;
+                    let epoch = self.epoch.unwrap_or(epoch);
                     let outgoing = self.instance.claim(&format!("{} {epoch} {}", self.id, self.claims));
                     self.claim = outgoing.iter().find_map(|claim| claim.key.clone()).unwrap_or_default();
                     self.begin(outgoing.into_iter().map(entry).collect(), self.instance.positions().clone(), true);
@@ -345,6 +377,16 @@ impl Process {
             Step::Turn => return Ok(self.gather(kafka, choice)),
         }
         Ok(self.poll_group(kafka).map(drop))
+    }
+
+    /// After a turn whose end was asked for twice the producer is replaced, so that no copy counts with the next.
+    fn has_renewed(&mut self, kafka: &mut Kafka, mutation: Option<Mutation>) -> bool {
+        if self.renews && mutation != Some(Mutation::CopiesCount) {
+            let Ok(epoch) = kafka.init(self.id) else { return false };
+            self.epoch = Some(epoch);
+        }
+        self.renews = false;
+        true
     }
 
     /// One step of the writer's thread.
@@ -376,6 +418,12 @@ impl Process {
                 false => kafka.add_positions(id, epoch, &writer.positions, writer.generation),
             }
             .map(|()| writer.positioned = true)
+        } else if std::mem::take(&mut self.twice_next) && !self.renews {
+            let copy = |asks| Copy { id, epoch, asks };
+            let positions = Asks::Positions(writer.positions.clone(), writer.generation);
+            kafka.copies.extend([copy(Asks::Commit), copy(positions)]);
+            self.renews = true;
+            Ok(())
         } else if let Some(effect) = self.doubt_next.take() {
             let committed = if effect { kafka.commit(id, epoch) } else { Ok(()) };
             committed.map(|()| match wrong(Mutation::DoubtWrittenAgain) {
@@ -433,7 +481,7 @@ impl Process {
 
     /// Returns whether the group said something.
     fn poll_group(&mut self, kafka: &mut Kafka) -> Result<bool, Failure> {
-        let told = kafka.poll_group(self.writer(), &mut self.generation)?;
+        let told = kafka.poll_group((self.id, self.joined_as), &mut self.generation)?;
         for told in &told {
             self.reading = None;
             match told {
@@ -669,7 +717,7 @@ impl Process {
         check: &mut Check,
         mutation: Option<Mutation>,
     ) {
-        if self.writer.is_some() {
+        if self.writer.is_some() || !self.has_renewed(kafka, mutation) {
             self.held = Held::Built(parcel, limits);
             return;
         }

@@ -99,6 +99,16 @@ pub enum Operation {
         who: usize,
         effect: bool,
     },
+    /// The end of its next turn is asked for twice, and answered the second time.
+    Twice {
+        who: usize,
+    },
+    /// One of the first requests arrives.
+    Copy(usize),
+    /// A coordinator that has lost its place tells it the positions of before.
+    Stale {
+        who: usize,
+    },
     /// It waits no longer, and starts anew.
     GiveUp {
         who: usize,
@@ -161,6 +171,9 @@ impl fmt::Display for Operation {
             Operation::Doubt { who, effect } => {
                 write!(f, "the next commit of {} is not answered; takes effect: {effect}", name(who))
             }
+            Operation::Twice { who } => write!(f, "{} asks twice for the end of its next turn", name(who)),
+            Operation::Copy(choice) => write!(f, "what was asked twice arrives once more ({choice})"),
+            Operation::Stale { who } => write!(f, "{} is next told positions of before", name(who)),
             Operation::GiveUp { who } => write!(f, "{} takes new clients", name(who)),
             Operation::Away(true) => write!(f, "no broker answers"),
             Operation::Away(false) => write!(f, "brokers answer"),
@@ -288,7 +301,7 @@ fn operations(random: &mut Random, script: &Script) -> Vec<Operation> {
             operations.push(Operation::Give { late, elsewhere: elsewhere(random) });
         }
         let steps = 1 + random.below(6);
-        operations.push(match random.below(39) {
+        operations.push(match random.below(43) {
             0..=8 => Operation::Step { who, writer: false, steps, choice: random.below(64) },
             9..=15 => Operation::Step { who, writer: true, steps: steps * 2, choice: 0 },
             16..=18 => Operation::Mark(random.below(64)),
@@ -321,6 +334,9 @@ fn operations(random: &mut Random, script: &Script) -> Vec<Operation> {
             34 if has(16) => Operation::Twin { who, waits: random.below(2) },
             35 | 36 if has(17) => Operation::Time { millis: random.millis(5_000, 40_000) },
             37 | 38 if has(18) => Operation::Slow { who, slow: random.chance(500) },
+            39 if has(19) => Operation::Twice { who },
+            40 | 41 if has(19) => Operation::Copy(random.below(64)),
+            42 if has(20) => Operation::Stale { who },
             _ => Operation::Step { who, writer: random.chance(500), steps, choice: random.below(64) },
         });
         if has(18) && random.chance(8) {

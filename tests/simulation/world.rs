@@ -108,6 +108,14 @@ impl<'s> World<'s> {
             }
             Operation::Fail { who } => self.with(who, |process| process.fail_next = true),
             Operation::Doubt { who, effect } => self.with(who, |process| process.doubt_next = Some(effect)),
+            Operation::Twice { who } => self.with(who, |process| process.twice_next = true),
+            Operation::Copy(choice) => {
+                if self.kafka.receive_copy(choice) {
+                    self.check.met.insert("has a late copy of a turn's end");
+                }
+                self.check.see(&mut self.kafka)?;
+            }
+            Operation::Stale { who } => self.with(who, |process| process.stale_next = true),
             Operation::GiveUp { who } => self.start_anew(who),
             Operation::Away(away) => self.kafka.away = away,
             Operation::Slow { who, slow } => self.with(who, |process| process.slow = slow),
@@ -195,7 +203,7 @@ impl<'s> World<'s> {
         match stepped.map_err(|broken| format!("{}: {broken}", process.id))? {
             Ok(()) => Ok(false),
             Err(Failure::Abort) => {
-                process.set_back();
+                process.set_back(self.mutation);
                 Ok(false)
             }
             Err(Failure::StartAnew) => Ok(true),
@@ -216,7 +224,10 @@ impl<'s> World<'s> {
             (seat.paused, seat.skew) = (false, 0);
             seat.older.iter_mut().for_each(|older| older.slow = false);
             match &mut seat.process {
-                Some(process) => (process.fail_next, process.doubt_next, process.slow) = (false, None, false),
+                Some(process) => {
+                    (process.fail_next, process.doubt_next, process.slow) = (false, None, false);
+                    (process.twice_next, process.stale_next) = (false, false);
+                }
                 // Who is gone for good leaves the group by its session's end.
                 None if who > 0 => self.kafka.remove_member(name),
                 None => {}
