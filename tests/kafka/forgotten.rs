@@ -22,6 +22,25 @@ fn arrivals_that_retention_deletes_before_a_running_instance_reads_them_are_coun
 }
 
 #[test]
+fn originals_that_retention_deletes_before_their_records_close_are_said_to_be_lost() {
+    let stream = Stream::new(&broker::shared().address, "emptied", 1);
+    let slowly =
+        [("QUIET", "4s"), ("PATIENCE", "4s")].map(|(name, wait)| (format!("MAILJOURNAL_CORRELATE_{name}"), wait));
+    let variables: Vec<_> = slowly.iter().map(|(name, wait)| (name.as_str(), *wait)).collect();
+    let instance = stream.start_with("a", &[&variables[..], &[("MAILJOURNAL_TURN_RECENT", "0B")]].concat());
+    instance.wait_ready();
+    let mails = stream::plain_mails(5);
+    kafka::produce(&stream.address, &stream.topic("reports"), &mails);
+    stream.wait_rows(mails.len());
+    kafka::delete_records(&stream.address, &stream.topic("reports"), 0, 5);
+    wait_until("the records", BOUND, || stream.published().len() == mails.len());
+    let published = stream.published();
+    assert!(published.iter().flat_map(|record| &record.originals).all(|original| original.content.is_none()));
+    let (_, metrics) = instance.page("/metrics");
+    assert!(metrics.contains("mailjournal_originals_total{outcome=\"lost\"} 5"), "{metrics}");
+}
+
+#[test]
 fn a_group_that_kafka_has_forgotten_is_not_read_from_its_beginning() {
     let stream = Stream::new(&broker::shared().address, "forgotten", 1);
     let instance = stream.start("a");
