@@ -4,7 +4,7 @@ use std::{thread::sleep, time::Duration};
 
 use crate::{
     stream::{self, BOUND, Stream},
-    support::{broker::Broker, wait_until},
+    support::{broker::Broker, proxy::Weather, wait_until},
 };
 
 #[test]
@@ -41,4 +41,23 @@ fn without_a_broker_it_says_so_in_time() {
     let mut instance = stream.start("a");
     assert_eq!(instance.wait_end().code(), Some(1));
     assert!(instance.log().contains("kafka.brokers"), "{}", instance.log());
+}
+
+#[test]
+fn a_turn_whose_end_was_long_in_coming_is_followed_by_a_new_epoch() {
+    let (broker, proxy) = Broker::start_behind_proxy();
+    let stream = Stream::new(&broker.address, "long", 2);
+    let instance = stream.start("a");
+    instance.wait_ready();
+    let arrivals = stream::arrivals(13, 60);
+    let (slowly, quickly) = arrivals.split_at(arrivals.len() / 2);
+    // An answer takes twice that, and a turn's end several of them: more than one of the client's waits.
+    proxy.set(Weather::Slow(Duration::from_millis(150)));
+    for part in slowly.chunks(10) {
+        stream.give(part, true);
+    }
+    wait_until("a new epoch", BOUND, || instance.log().contains("a new epoch"));
+    proxy.set(Weather::Fair);
+    stream.give(quickly, true);
+    stream.expect(&arrivals);
 }
