@@ -63,6 +63,9 @@ struct Arguments {
     /// How often each of the two is measured.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// How often each of the two is run before that: a broker compiles itself in its first minutes.
+    #[arg(long, default_value_t = 4)]
+    warm_up: usize,
     /// Measure this program instead of the one just built.
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_mailjournal"))]
     mailjournal: PathBuf,
@@ -94,6 +97,9 @@ fn main() {
     let mut bench = Bench { broker: Broker::start_for_load(), program: arguments.mailjournal, topics: 0 };
     if let Some(minutes) = arguments.soak {
         return bench.soak(&one, arguments.rate, minutes);
+    }
+    for _ in 0..arguments.warm_up {
+        bench.round(0, &one);
     }
     for load in loads {
         let rounds: Vec<_> = (1..=arguments.rounds).map(|round| bench.round(round, &load)).collect();

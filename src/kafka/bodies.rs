@@ -75,7 +75,7 @@ impl Lookup {
                     let offset = message.offset();
                     self.reading = Some((At { offset: offset + 1, ..wanted }, message.payload_len()));
                     if offset > wanted.offset {
-                        return Err(Missing::Gone(DELETED.to_owned()));
+                        return Err(Missing::Gone);
                     }
                     return Ok(Bytes::copy_from_slice(message.payload().unwrap_or_default()));
                 }
@@ -91,7 +91,7 @@ impl Lookup {
             }
             if at_end && self.is_deleted(wanted)? {
                 self.reading = None;
-                return Err(Missing::Gone(DELETED.to_owned()));
+                return Err(Missing::Gone);
             }
             if Instant::now() > deadline || self.stop.expired() {
                 let said = self.consumer.context().last_error().filter(|_| !at_end);
@@ -139,11 +139,9 @@ impl Lookup {
     }
 }
 
-const DELETED: &str = "its topic has deleted it";
-
 enum Missing {
     /// For good.
-    Gone(String),
+    Gone,
     /// Now.
     For(Trouble),
 }
@@ -160,7 +158,7 @@ impl Lookup {
             return Err(self.trouble.insert(Trouble::abort(why)).why.clone());
         }
         self.one(wanted, deadline).map_err(|missing| match missing {
-            Missing::Gone(reason) => reason,
+            Missing::Gone => "its topic has deleted it".to_owned(),
             Missing::For(trouble) => {
                 self.reading = None;
                 self.trouble.insert(trouble).why.clone()

@@ -163,9 +163,10 @@ impl Worker<'_> {
         let why = match impossible {
             Impossible::Forgotten { input, partition } => format!(
                 "Kafka has no position of group {} in {}, partition {partition}, although {drafts} holds what was made of \
-                 it (an idle group is forgotten after offsets.retention.minutes, and positions in a topic go when it is deleted). Reading it from its beginning would \
-                 publish records again: set the group's positions with kafka-consumer-groups --reset-offsets, or, to \
-                 begin from nothing, delete {drafts} and make it anew with `mailjournal topics create`",
+                 it (an idle group is forgotten after offsets.retention.minutes, and positions in a topic go when it is \
+                 deleted). Reading it from its beginning would publish records again: set the group's positions with \
+                 kafka-consumer-groups --reset-offsets, or, to begin from nothing, delete {drafts} and make it anew with \
+                 `mailjournal topics create`",
                 self.settings.kafka.group,
                 name(*input),
             ),

@@ -575,6 +575,19 @@ mod tests {
     }
 
     #[test]
+    fn positions_that_go_back_are_not_taken() {
+        let mut instance = at_work();
+        instance.handle_setback();
+        instance.handle_aborted();
+        assert_eq!(instance.poll_step(), Step::EndOrphans);
+        instance.handle_orphans_ended();
+        let told = instance.handle_committed(Positions::new());
+        assert!(matches!(told, Err(Impossible::Behind { committed: None, known: 0, .. })), "{told:?}");
+        assert_eq!(instance.poll_step(), Step::LearnCommitted, "they are asked for again");
+        instance.handle_committed(input_partitions(&[0, 1]).map(|at| (at, 0)).collect()).unwrap();
+    }
+
+    #[test]
     fn strays_on_their_way_hold_back_their_home_alone() {
         let mut instance = at_work();
         let mut gathered = Gathered::default();
