@@ -217,6 +217,10 @@ pub const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Reading back one value: where brokers answer, it takes milliseconds.
 pub const REFETCH_MAX: Duration = Duration::from_secs(30);
 
+/// A log that ends before what was once read of it is believed to have lost it after its leaders have said so for so long:
+/// twice what a cluster takes to replace a leader (`broker.session.timeout.ms`, 9 s), and within [`REFETCH_MAX`].
+pub const SHORT_LOG_BELIEVED: Duration = Duration::from_secs(20);
+
 /// Messages between two wanted ones that are read over rather than jumped: a jump costs an answer of the broker, …
 pub const REFETCH_GAP_MAX: i64 = 64;
 

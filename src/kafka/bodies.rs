@@ -34,6 +34,7 @@ pub struct Lookup {
     topics: TopicSettings,
     /// The partition that is being read, the offset that comes next, and the size of the message before it.
     reading: Option<(At, usize)>,
+    short: ShortLogs,
     /// Why bytes that may well be there could not be had: the turn that asked for them must not be committed.
     trouble: Option<Trouble>,
     stop: Stop,
@@ -50,7 +51,7 @@ struct At {
 impl Lookup {
     pub fn start(kafka: &KafkaSettings, topics: &TopicSettings, sizes: Sizes, stop: Stop) -> Result<Lookup, Trouble> {
         let consumer = client::create(&client::config(kafka, Role::Lookup, sizes))?;
-        Ok(Lookup { consumer, topics: topics.clone(), reading: None, trouble: None, stop })
+        Ok(Lookup { consumer, topics: topics.clone(), reading: None, short: ShortLogs::default(), trouble: None, stop })
     }
 
     pub fn take_trouble(&mut self) -> Option<Trouble> {
@@ -89,14 +90,12 @@ impl Lookup {
                 }
                 None => {}
             }
-            if at_end && self.is_deleted(wanted)? {
+            if at_end && self.is_gone(wanted)? {
                 self.reading = None;
                 return Err(Missing::Gone);
             }
             if Instant::now() > deadline || self.stop.expired() {
-                let said = self.consumer.context().last_error().filter(|_| !at_end);
-                let none = if at_end { "its topic ends before it" } else { "no answer" };
-                let reason = said.unwrap_or_else(|| none.to_owned());
+                let reason = self.consumer.context().last_error().unwrap_or_else(|| "no answer".to_owned());
                 let why = format!("could not read again what lies in a topic in time: {reason}");
                 return Err(Missing::For(Trouble::new(NextStep::Abort, Cause::BrokerAway, why)));
             }
@@ -104,15 +103,18 @@ impl Lookup {
     }
 
     /// Whether what is wanted is gone for good, where the reader is at an end. Where a log begins its leader may say too low,
-    /// never too high. Where it ends one may say too low that has lost its place and does not know it: so what was there
-    /// once is waited for, be it that nobody has it any more.
-    fn is_deleted(&self, wanted: At) -> Result<bool, Missing> {
-        let at = || [(self.topics.name(wanted.topic).to_owned(), wanted.partition)].into_iter();
-        match log_offsets(&self.consumer, at(), Offset::Beginning, limits::CALL_MAX) {
-            Ok(begins) if begins.values().all(|begin| *begin > wanted.offset) => Ok(true),
-            Ok(_) => {
-                learn_leaders(&self.consumer, at());
-                Ok(false)
+    /// never too high. Where it ends one may say too low that has lost its place and does not know it.
+    fn is_gone(&mut self, wanted: At) -> Result<bool, Missing> {
+        let at = [(self.topics.name(wanted.topic).to_owned(), wanted.partition)];
+        let ask = |which| log_offsets(&self.consumer, at.iter().cloned(), which, limits::CALL_MAX);
+        match ask(Offset::Beginning).and_then(|begins| Ok((begins, ask(Offset::End)?))) {
+            Ok((begins, ends)) => {
+                let says_so = ends.values().all(|end| *end <= wanted.offset);
+                if says_so {
+                    learn_leaders(&self.consumer, at.iter().cloned());
+                }
+                let is_short = self.short.is_short((wanted.topic, wanted.partition), says_so, Instant::now());
+                Ok(is_short || begins.values().all(|begin| *begin > wanted.offset))
             }
             Err(trouble) if trouble.next == NextStep::Retry => Ok(false),
             Err(trouble) => Err(Missing::For(trouble)),
@@ -136,6 +138,30 @@ impl Lookup {
             list.add_partition_offset(topic, wanted.partition, offset).and_then(|()| self.consumer.assign(&list));
         self.reading = Some((wanted, 0));
         jumped.map_err(|error| Missing::For(Trouble::of("read again what lies in a topic", &error).given_up()))
+    }
+}
+
+/// Logs of which a leader says that they end before what was once read of them. One that has lost its place and does not know
+/// it may say so for a while; that it is still said after the leader was asked for again and again is believed.
+#[derive(Default)]
+struct ShortLogs {
+    /// Since when without a break, and when last.
+    said: BTreeMap<(Topic, i32), (Instant, Instant)>,
+}
+
+impl ShortLogs {
+    /// Takes an answer about a log's end; returns whether it is to be believed that the log is too short.
+    fn is_short(&mut self, log: (Topic, i32), says_so: bool, now: Instant) -> bool {
+        if !says_so {
+            self.said.remove(&log);
+            return false;
+        }
+        let (since, last) = self.said.entry(log).or_insert((now, now));
+        if now.duration_since(*last) > limits::SHORT_LOG_BELIEVED {
+            *since = now;
+        }
+        *last = now;
+        now.duration_since(*since) >= limits::SHORT_LOG_BELIEVED
     }
 }
 
@@ -241,4 +267,22 @@ pub fn inputs<'a>(topics: &'a TopicSettings, numbers: &'a [i32]) -> impl Iterato
 pub fn positions(topics: &TopicSettings, offsets: Offsets) -> Positions {
     let known = |((topic, partition), offset): ((String, i32), i64)| Some(((topics.input(&topic)?, partition), offset));
     offsets.into_iter().filter_map(known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_too_short_where_its_leaders_go_on_saying_so() {
+        let began = Instant::now();
+        let believed = limits::SHORT_LOG_BELIEVED.as_secs();
+        let mut logs = ShortLogs::default();
+        let mut says =
+            |says_so, seconds| logs.is_short((Topic::Reports, 0), says_so, began + Duration::from_secs(seconds));
+        assert!(!says(true, 0) && !says(true, believed - 1) && says(true, believed));
+        assert!(!says(false, 30) && !says(true, 31) && !says(true, 30 + believed), "another answer puts an end to it");
+        assert!(!says(true, 3_600) && !says(true, 3_599 + believed), "nobody asked in between");
+        assert!(says(true, 3_600 + believed) && says(true, 3_601 + believed));
+    }
 }

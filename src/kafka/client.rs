@@ -200,7 +200,7 @@ pub struct Notes {
     delivery_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
     delivered: Mutex<Vec<(usize, i64)>>,
     last_error: Mutex<Option<String>>,
-    /// A connection was lost, or something else went wrong.
+    /// A connection was lost, or one could not be made.
     broken: AtomicBool,
 }
 
@@ -219,9 +219,10 @@ impl Notes {
         std::mem::take(&mut *lock(&self.delivered))
     }
 
-    /// Whether an error was told since this was last asked.
-    pub fn take_broken(&self) -> bool {
-        self.broken.swap(false, Ordering::Relaxed)
+    /// Whether the client has ever lost a connection, or could not make one. Of those that follow and say the same,
+    /// librdkafka may be silent.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// What librdkafka last said of a broker.
@@ -238,6 +239,10 @@ impl ClientContext for Notes {
     /// librdkafka repeats itself while a broker is away; the worker says it once, in its own words.
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
         tracing::debug!(target: "librdkafka", facility, "{line}");
+        // Nothing else tells of a connection that a broker has closed: it is no error to librdkafka, which asks again.
+        if facility == "FAIL" {
+            self.broken.store(true, Ordering::Relaxed);
+        }
     }
 
     fn stats_raw(&self, _statistics: &[u8]) {}
@@ -247,7 +252,6 @@ impl ClientContext for Notes {
             return;
         }
         tracing::debug!(target: "librdkafka", %error, "{reason}");
-        self.broken.store(true, Ordering::Relaxed);
         *lock(&self.last_error) = Some(reason.to_owned());
     }
 }

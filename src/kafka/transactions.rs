@@ -87,7 +87,7 @@ pub struct Transactions {
     open: Cell<bool>,
     /// How many values of the changelog were sent so far: each has the number that makes.
     sent: Cell<usize>,
-    /// A question was not answered at once, or a connection was lost meanwhile: the client may have asked it again. A copy
+    /// A question was not answered at once: the client may have asked it again, as it does where a connection is lost. A copy
     /// that comes late counts with whatever turn is open then, if that has the same epoch (KIP-890): positions go back, or
     /// half a turn is committed.
     asked_again: Cell<bool>,
@@ -118,6 +118,12 @@ impl Transactions {
         Ok(())
     }
 
+    /// The client's own thread takes what it has to say within moments; this is for such a moment.
+    fn has_lost_a_connection(&self) -> bool {
+        self.producer.poll(Duration::ZERO);
+        self.producer.client().context().is_broken()
+    }
+
     /// The same producer with a new epoch.
     fn replace(&mut self) -> Result<(), Trouble> {
         self.producer = client::create(&self.config)?;
@@ -128,8 +134,9 @@ impl Transactions {
     /// is to be aborted or is out of reach.
     pub fn write(&mut self, parcel: Parcel) -> Result<Vec<Written>, Trouble> {
         let Parcel { outgoing, positions, group, faults } = parcel;
-        if self.asked_again.get() {
-            tracing::debug!("a new epoch: the last turn's end may have been asked for twice");
+        let lost_connection = self.has_lost_a_connection();
+        if lost_connection || self.asked_again.get() {
+            tracing::debug!(lost_connection, "a new epoch: the last turn's end may have been asked for twice");
             self.replace()?;
         }
         let deadline = Instant::now() + limits::TURN_WRITE_MAX;
@@ -151,7 +158,6 @@ impl Transactions {
             self.send(&value, number, deadline)?;
         }
         faults.pass(Phase::Sent)?;
-        self.producer.client().context().take_broken();
         self.insist("add the positions to a turn", deadline, |wait| {
             self.producer.send_offsets_to_transaction(&positions, &group, wait)
         })?;
@@ -160,9 +166,6 @@ impl Transactions {
         faults.pass(Phase::Flushed)?;
         self.insist("commit a turn", deadline, |wait| self.producer.commit_transaction(wait))?;
         self.open.set(false);
-        if self.producer.client().context().take_broken() {
-            self.asked_again.set(true);
-        }
         faults.pass(Phase::Committed)?;
         let delivered = self.producer.client().context().take_delivered();
         let written = delivered.into_iter().filter_map(|(number, place)| {

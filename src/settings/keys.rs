@@ -151,6 +151,9 @@ pub fn kept_property(name: &str) -> Option<&'static str> {
             Some("equal partition numbers of all inputs must come to one instance; leave it out")
         }
         "delivery.report.only.error" => Some("where drafts lie is told by it; leave it out"),
+        "log.connection.close" | "log.queue" | "log_level" => {
+            Some("a lost connection is noticed by it, and exactly-once depends on that; leave it out")
+        }
         "enable.partition.eof" => Some("idle partitions are noticed by it; leave it out"),
         "partitioner" => Some("readers find a message where Kafka's default partitioner puts its key; leave it out"),
         "message.max.bytes"

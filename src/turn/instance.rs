@@ -154,8 +154,8 @@ pub struct Instance {
     pending: Option<Vec<i32>>,
     /// What was last committed of the inputs, or is about to be.
     positions: Positions,
-    /// What is known to be committed of the inputs, worked on or not: a broker that tells less has lost its place, and does
-    /// not know it.
+    /// What this instance knows to be committed of the inputs, worked on or not: a broker that tells less has lost its place,
+    /// and does not know it. A new instance joins anew, which such a broker cannot grant.
     known: Positions,
     /// By partition of the changelog, the last place that is known: the claim's, or a turn's.
     reached: BTreeMap<i32, i64>,

@@ -61,3 +61,19 @@ fn a_turn_whose_end_was_long_in_coming_is_followed_by_a_new_epoch() {
     stream.give(quickly, true);
     stream.expect(&arrivals);
 }
+
+#[test]
+fn a_turn_that_lost_a_connection_is_followed_by_a_new_epoch() {
+    let (broker, proxy) = Broker::start_behind_proxy();
+    let stream = Stream::new(&broker.address, "cut", 2);
+    let instance = stream.start("a");
+    instance.wait_ready();
+    let arrivals = stream::arrivals(14, 40);
+    let (before, after) = arrivals.split_at(arrivals.len() / 2);
+    stream.give(before, true);
+    stream.wait_rows(before.len());
+    proxy.cut();
+    stream.give(after, true);
+    wait_until("a new epoch", BOUND, || instance.log().contains("lost_connection=true"));
+    stream.expect(&arrivals);
+}

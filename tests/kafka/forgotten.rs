@@ -1,7 +1,7 @@
 //! What Kafka has deleted or forgotten is said, and never made up for by reading twice.
 
 use crate::{
-    stream::{self, BOUND, Stream},
+    stream::{self, BOUND, Instance, Stream},
     support::{broker, kafka, wait_until},
 };
 
@@ -21,23 +21,47 @@ fn arrivals_that_retention_deletes_before_a_running_instance_reads_them_are_coun
     stream.expect_nothing_doubled();
 }
 
-#[test]
-fn originals_that_retention_deletes_before_their_records_close_are_said_to_be_lost() {
-    let stream = Stream::new(&broker::shared().address, "emptied", 1);
-    let slowly =
-        [("QUIET", "4s"), ("PATIENCE", "4s")].map(|(name, wait)| (format!("MAILJOURNAL_CORRELATE_{name}"), wait));
-    let variables: Vec<_> = slowly.iter().map(|(name, wait)| (name.as_str(), *wait)).collect();
-    let instance = stream.start_with("a", &[&variables[..], &[("MAILJOURNAL_TURN_RECENT", "0B")]].concat());
+/// Five drafts that are open, whose originals are nowhere but in their topic.
+fn five_open(stream: &Stream) -> Instance {
+    let slowly = [
+        ("MAILJOURNAL_CORRELATE_QUIET", "4s"),
+        ("MAILJOURNAL_CORRELATE_PATIENCE", "4s"),
+        ("MAILJOURNAL_TURN_RECENT", "0B"),
+    ];
+    let instance = stream.start_with("a", &slowly);
     instance.wait_ready();
-    let mails = stream::plain_mails(5);
-    kafka::produce(&stream.address, &stream.topic("reports"), &mails);
-    stream.wait_rows(mails.len());
-    kafka::delete_records(&stream.address, &stream.topic("reports"), 0, 5);
-    wait_until("the records", BOUND, || stream.published().len() == mails.len());
+    kafka::produce(&stream.address, &stream.topic("reports"), &stream::plain_mails(5));
+    stream.wait_rows(5);
+    instance
+}
+
+fn expect_five_lost(stream: &Stream, instance: &Instance) {
+    wait_until("the records", BOUND, || stream.published().len() == 5);
     let published = stream.published();
     assert!(published.iter().flat_map(|record| &record.originals).all(|original| original.content.is_none()));
     let (_, metrics) = instance.page("/metrics");
     assert!(metrics.contains("mailjournal_originals_total{outcome=\"lost\"} 5"), "{metrics}");
+}
+
+#[test]
+fn originals_that_retention_deletes_before_their_records_close_are_said_to_be_lost() {
+    let stream = Stream::new(&broker::shared().address, "emptied", 1);
+    let instance = five_open(&stream);
+    kafka::delete_records(&stream.address, &stream.topic("reports"), 0, 5);
+    expect_five_lost(&stream, &instance);
+}
+
+#[test]
+fn originals_beyond_the_end_of_a_topic_made_anew_are_said_to_be_lost() {
+    let stream = Stream::new(&broker::shared().address, "anew", 1);
+    five_open(&stream).terminate();
+    let reports = stream.topic("reports");
+    kafka::delete_topics(&stream.address, &[&reports]);
+    kafka::create_topic(&stream.address, &reports, 1, &[]);
+    // As `run` advises, which refuses to begin without a position.
+    wait_until("the group's end", BOUND, || kafka::commit(&stream.address, "anew", &reports, 0, 0));
+    let instance = stream.start("a");
+    expect_five_lost(&stream, &instance);
 }
 
 #[test]
