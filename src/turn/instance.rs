@@ -356,9 +356,9 @@ impl Instance {
     }
 
     /// What is to be committed with [`Instance::positions`] before the changelog is read: an entry in each of its
-    /// partitions, by which a reader knows that it has read far enough. The positions have this instance's name: who takes over after
-    /// a crash knows whose transaction to end. Where not all of them ever were, they go by themselves first. `nonce` is
-    /// what no other claim has.
+    /// partitions, by which a reader knows that it has read far enough. The positions have this instance's name: who takes
+    /// over after a crash knows whose transaction to end. Where not all of them ever were, they go by themselves first.
+    /// `nonce` is what no other claim has.
     pub fn claim(&mut self, nonce: &str) -> Vec<Outgoing> {
         let key = Bytes::from(format!("{CLAIM}{nonce}"));
         match &mut self.stage {
@@ -378,7 +378,7 @@ impl Instance {
 
     /// The claim is committed.
     pub fn handle_claimed(&mut self) {
-        self.known.extend(self.positions.iter().map(|(at, position)| (*at, *position)));
+        self.known.extend(&self.positions);
         self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Claim(unread) if unread.is_known => Stage::ReadChangelog(unread),
             Stage::Claim(unread) => Stage::Claim(Unread { is_known: true, ..unread }),
